@@ -1,0 +1,78 @@
+"""The closed vocabularies of the product: what a field may say, spelled once."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Word(str, Enum):
+    """A member of a closed vocabulary; it is its own text, so it is stored and shown as it is spelled."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
+class Action(Word):
+    """What a signal advises."""
+
+    BUY = "BUY"
+    SELL = "SELL"
+    HOLD = "HOLD"
+
+
+class Outcome(Word):
+    """How a signal ended; UNFILLED never became a trade and counts in no rate."""
+
+    PENDING = "PENDING"
+    WIN = "WIN"
+    LOSS = "LOSS"
+    BREAKEVEN = "BREAKEVEN"
+    UNFILLED = "UNFILLED"
+
+
+CLOSED_OUTCOMES = frozenset({Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN})
+
+
+class ExitReason(Word):
+    """Why a position was left."""
+
+    TP = "TP"
+    SL = "SL"
+    EXPIRED = "EXPIRED"
+    EXPIRED_UNFILLED = "EXPIRED_UNFILLED"
+    MANUAL = "MANUAL"
+
+
+class InteractionType(Word):
+    """What somebody did with a signal."""
+
+    CLICK = "CLICK"
+    EXECUTE = "EXECUTE"
+    FEEDBACK = "FEEDBACK"
+    SHARE = "SHARE"
+    SIGNAL_GENERATED = "SIGNAL_GENERATED"
+    VIEW = "VIEW"
+    DISMISS = "DISMISS"
+
+
+class InteractionSource(Word):
+    """Through which door somebody acted."""
+
+    TELEGRAM = "TELEGRAM"
+    CHAT_GPT = "CHAT_GPT"
+    API = "API"
+    WEB = "WEB"
+    MANUAL = "MANUAL"
+    SCHEDULER = "SCHEDULER"
+    MCP = "MCP"
+    UNKNOWN = "UNKNOWN"
+
+
+class MessageRole(Word):
+    """Who speaks in a conversation."""
+
+    USER = "user"
+    ASSISTANT = "assistant"
+    SYSTEM = "system"
+    TOOL = "tool"
+    DEVELOPER = "developer"
