@@ -1,4 +1,4 @@
-"""The guard around everything that merely observes: our failure is counted and logged once, never raised into the host."""
+"""The guard around everything that merely observes: our failure is counted and logged, never raised into the host."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Guard:
             return
         self._seen.add(key)
         logger.warning(
-            "stateful_engine could not %s (%s); the host is not affected, further failures of this kind are only counted",
+            "stateful_engine could not %s (%s); the host is not affected; more of this kind are only counted",
             place.replace("_", " "),
             type(error).__name__,
             exc_info=logger.isEnabledFor(10),
