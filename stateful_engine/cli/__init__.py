@@ -1,0 +1,22 @@
+"""Door for operators: `flask stateful …`. The commands parse and print; the rooms below do the work."""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask.cli import AppGroup
+
+from stateful_engine.cli.check_shape import check_shape
+from stateful_engine.cli.db import db
+from stateful_engine.cli.doctor import doctor
+from stateful_engine.cli.spool import spool
+from stateful_engine.cli.worker import worker
+
+stateful = AppGroup("stateful", help="Look after the memory of this app: database, spool, outcomes, exports, keys.")
+
+for _command in (check_shape, db, doctor, spool, worker):
+    stateful.add_command(_command)
+
+
+def register(app: Flask) -> None:
+    """Add the group to the app's command line; it is the only name we take there."""
+    app.cli.add_command(stateful)

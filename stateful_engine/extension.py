@@ -1,0 +1,127 @@
+"""`StatefulEngine`: the one file that builds things, and builds them once per app."""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from flask import Flask
+
+from stateful_engine import api, cli, dashboard
+from stateful_engine.config import Settings
+from stateful_engine.errors import ConfigurationError
+from stateful_engine.events import rows_committed
+from stateful_engine.globals import EXTENSION_KEY, find_runtime
+from stateful_engine.guard import Guard
+from stateful_engine.recording.recorder import Recorder
+from stateful_engine.services.analytics import Analytics
+from stateful_engine.services.integrator import EnhancedSignalIntegrator
+from stateful_engine.services.state_manager import StateManager
+from stateful_engine.storage.cache import Cache
+from stateful_engine.storage.database import Database, database_for
+from stateful_engine.tracking.instrument import instrument
+from stateful_engine.tracking.observation import settle_left_over
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from flask_sqlalchemy import SQLAlchemy
+
+
+@dataclass(eq=False)
+class Runtime:
+    """Everything the engine holds for one app; reached by `app.extensions["stateful_engine"]`."""
+
+    settings: Settings
+    guard: Guard
+    database: Database
+    cache: Cache
+    recorder: Recorder
+    state_manager: StateManager
+    analytics: Analytics
+    integrator: EnhancedSignalIntegrator
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until every record made so far is stored; False when that took longer than `timeout` seconds."""
+        return self.recorder.flush(timeout)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Store what can be stored within `timeout` seconds, leave the rest in the spool, let go of connections."""
+        stored = self.recorder.close(timeout)
+        self.cache.close()
+        self.database.dispose()
+        return stored
+
+
+class StatefulEngine:
+    """Gives a Flask app memory for its signals.
+
+    >>> engine = StatefulEngine()
+    >>> def create_app():
+    ...     app = Flask(__name__)
+    ...     engine.init_app(app)
+    ...     return app
+
+    `db` is the host's Flask-SQLAlchemy object, when our tables shall live in the host's database. One engine object
+    serves any number of apps: what belongs to an app is in its `Runtime`, never here.
+    """
+
+    def __init__(self, app: Flask | None = None, *, db: SQLAlchemy | None = None) -> None:
+        self._db = db
+        self._runtimes: weakref.WeakSet[Runtime] = weakref.WeakSet()
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, *, db: SQLAlchemy | None = None) -> None:
+        """Register with `app`; opens no connection, starts no thread and runs no query.
+
+        Raises `ConfigurationError` for a second call on one app, for names or URLs that the app uses already, and for
+        settings that cannot be meant.
+        """
+        _refuse_second_init(app)
+        settings = Settings.from_mapping(app.config, instance_path=app.instance_path, debug=app.debug)
+        runtime = _build_runtime(app, settings, db or self._db)
+        api.register(app, runtime)
+        if settings.dashboard:
+            dashboard.register(app, runtime)
+        cli.register(app)
+        app.teardown_request(settle_left_over)
+        app.extensions[EXTENSION_KEY] = runtime
+        self._runtimes.add(runtime)
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until all records made so far are stored: of the current app, or outside an app of every one."""
+        return all([runtime.flush(timeout) for runtime in self._reached()])
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Flush, then let go of threads, files and connections: of the current app, or outside an app of every one."""
+        return all([runtime.close(timeout) for runtime in self._reached()])
+
+    def _reached(self) -> list[Runtime]:
+        runtime = find_runtime()
+        return [runtime] if runtime is not None else list(self._runtimes)
+
+
+def _refuse_second_init(app: Flask) -> None:
+    if EXTENSION_KEY in app.extensions:
+        raise ConfigurationError(
+            f"stateful_engine is already registered on the app {app.name!r}; call init_app once per app"
+        )
+
+
+def _build_runtime(app: Flask, settings: Settings, db: SQLAlchemy | None) -> Runtime:
+    guard = Guard()
+    database = database_for(settings, host_db=db, app=app)
+    cache = Cache(settings.redis_url)
+
+    def on_commit(counts: Mapping[str, int]) -> None:
+        with guard("announce_commit"):
+            analytics.invalidate(counts)
+            rows_committed.send(app.extensions[EXTENSION_KEY], counts=dict(counts))
+
+    recorder = Recorder(database, settings, guard, on_commit=on_commit)
+    analytics = Analytics(database, cache, settings, recorder)
+    state_manager = StateManager(database, recorder, settings, on_change=on_commit)
+    integrator = EnhancedSignalIntegrator(state_manager, analytics, instrument=instrument)
+    return Runtime(settings, guard, database, cache, recorder, state_manager, analytics, integrator)
