@@ -122,6 +122,6 @@ def _build_runtime(app: Flask, settings: Settings, db: SQLAlchemy | None) -> Run
 
     recorder = Recorder(database, settings, guard, on_commit=on_commit)
     analytics = Analytics(database, cache, settings, recorder)
-    state_manager = StateManager(database, recorder, settings, on_change=on_commit)
+    state_manager = StateManager(database, recorder, settings, analytics=analytics, on_change=on_commit)
     integrator = EnhancedSignalIntegrator(state_manager, analytics, instrument=instrument)
     return Runtime(settings, guard, database, cache, recorder, state_manager, analytics, integrator)

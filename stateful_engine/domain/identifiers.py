@@ -7,7 +7,7 @@ import re
 
 from stateful_engine.domain import clock
 
-_SIGNAL_ID = re.compile(r"sig_[0-9a-f]{12}_[0-9]{1,12}")
+_SIGNAL_ID = re.compile(r"sig_[0-9a-f]{12}_([0-9]{1,12})")
 
 
 def signal_id() -> str:
@@ -25,6 +25,7 @@ def interaction_id() -> str:
     return f"int_{os.urandom(6).hex()}_{clock.epoch_seconds()}"
 
 
-def is_signal_id(text: str) -> bool:
-    """Whether `text` has the form of a signal id."""
-    return _SIGNAL_ID.fullmatch(text) is not None
+def signal_made_at(text: str) -> int | None:
+    """The unix seconds at which a signal id was made, or None when `text` is no signal id."""
+    match = _SIGNAL_ID.fullmatch(text)
+    return int(match[1]) if match else None

@@ -1,0 +1,163 @@
+"""What direct calls may hand over, checked and folded before anything is recorded.
+
+All functions raise `InvalidInputError` with every fault at once; nothing here touches a database.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from stateful_engine.domain import clock
+from stateful_engine.domain.redaction import clean_json, clean_text
+from stateful_engine.domain.vocabulary import InteractionSource, InteractionType, Outcome
+from stateful_engine.errors import Fault, InvalidInputError
+
+MAX_TEXT = 512
+MAX_DAYS = 36_500
+
+SOURCE_SPELLINGS = {
+    "CHATGPT": InteractionSource.CHAT_GPT,
+    "CHAT GPT": InteractionSource.CHAT_GPT,
+    "GPT": InteractionSource.CHAT_GPT,
+    "OPENAI": InteractionSource.CHAT_GPT,
+    "TG": InteractionSource.TELEGRAM,
+    "TELEGRAM_BOT": InteractionSource.TELEGRAM,
+    "BROWSER": InteractionSource.WEB,
+    "DASHBOARD": InteractionSource.WEB,
+}
+
+
+def interaction_type(value: Any) -> str:
+    """CLICK, EXECUTE, FEEDBACK, SHARE, VIEW, … in any case."""
+    word = str(value).strip().upper()
+    if word in InteractionType.__members__:
+        return word
+    known = ", ".join(InteractionType.__members__)
+    raise _invalid("/interaction_type", f"{_short(value)} is no interaction type; use one of {known}")
+
+
+def interaction_source(value: Any) -> str:
+    """TELEGRAM, CHAT_GPT, API, …; usual spellings fold, anything else that is text is UNKNOWN."""
+    word = str(value or "").strip().upper().replace("-", "_")
+    if word in InteractionSource.__members__:
+        return word
+    return str(SOURCE_SPELLINGS.get(word, InteractionSource.UNKNOWN))
+
+
+def outcome(value: Any) -> str:
+    """WIN, LOSS, BREAKEVEN, UNFILLED or PENDING in any case; `BE` and `BREAK_EVEN` are BREAKEVEN."""
+    word = str(value).strip().upper().replace("-", "_").replace(" ", "_")
+    word = {"BE": "BREAKEVEN", "BREAK_EVEN": "BREAKEVEN", "WON": "WIN", "LOST": "LOSS"}.get(word, word)
+    if word in Outcome.__members__:
+        return word
+    known = ", ".join(Outcome.__members__)
+    raise _invalid("/outcome", f"{_short(value)} is no outcome; use one of {known}")
+
+
+def price(value: Any, name: str) -> float:
+    """A finite number above zero."""
+    number = finite(value, name)
+    if number <= 0:
+        raise _invalid(f"/{name}", f"{name} must be above 0; send the price that was paid")
+    return number
+
+
+def optional_price(value: Any, name: str) -> float | None:
+    """As `price`, None stays None."""
+    return None if value is None else price(value, name)
+
+
+def finite(value: Any, name: str) -> float:
+    """A finite number; a text that spells one is accepted, a boolean is not a number."""
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise _invalid(f"/{name}", f"{name} must be a finite number, not {_short(value)}; send a plain number")
+    return number
+
+
+def optional_finite(value: Any, name: str) -> float | None:
+    """As `finite`, None stays None."""
+    return None if value is None else finite(value, name)
+
+
+def days(value: Any, *, least: int = 0) -> int:
+    """A whole number of days from `least` to 36 500 (a hundred years)."""
+    number = finite(value, "days")
+    if number != int(number) or not least <= number <= MAX_DAYS:
+        raise _invalid("/days", f"days must be a whole number from {least} to {MAX_DAYS}; send for example 30")
+    return int(number)
+
+
+def limit(value: Any, *, most: int) -> int:
+    """A whole number from 1 to `most`."""
+    number = finite(value, "limit")
+    if number != int(number) or not 1 <= number <= most:
+        raise _invalid("/limit", f"limit must be a whole number from 1 to {most}; page on with the cursor for more")
+    return int(number)
+
+
+def window_start(window_days: int) -> datetime | None:
+    """The moment `window_days` days ago; None when the window is 0, which means everything."""
+    return clock.now() - timedelta(days=window_days) if window_days else None
+
+
+def moment(value: Any, name: str) -> datetime | None:
+    """An aware UTC time from a datetime, ISO 8601 text or epoch seconds; a time without zone is taken as UTC."""
+    if value is None:
+        return None
+    try:
+        parsed = _parse_moment(value)
+    except (ValueError, OverflowError, OSError, TypeError):
+        raise _invalid(f"/{name}", f"{name} is no time; send ISO 8601, for example 2026-01-31T12:00:00Z") from None
+    return parsed.replace(tzinfo=timezone.utc) if parsed.tzinfo is None else parsed.astimezone(timezone.utc)
+
+
+def _parse_moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return datetime.fromtimestamp(value, timezone.utc)
+    if isinstance(value, str):
+        return datetime.fromisoformat(value.strip().replace("Z", "+00:00").replace("z", "+00:00"))
+    raise TypeError("no time")
+
+
+def text(value: Any, *, most: int = MAX_TEXT) -> str | None:
+    """Cleaned text of at most `most` characters; None and empty become None, other kinds their text."""
+    if value is None:
+        return None
+    cleaned, _ = clean_text(str(value)[:most])
+    return cleaned or None
+
+
+def mapping(value: Any, name: str) -> dict[str, Any]:
+    """A JSON object, cleaned of what a database refuses; None is an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise _invalid(f"/{name}", f"{name} must be an object, not {_short(value)}; send key-value pairs")
+    cleaned, _ = clean_json({str(key): item for key, item in value.items()})
+    return dict(cleaned) if isinstance(cleaned, Mapping) else {}
+
+
+def require(value: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Raise one error that lists every missing field."""
+    missing = [name for name in names if value.get(name) in (None, "")]
+    if missing:
+        faults = tuple(Fault(f"/{name}", f"{name} is missing", "MISSING") for name in missing)
+        raise InvalidInputError(f"{', '.join(missing)} must be given; add what is missing", errors=faults)
+
+
+def _invalid(pointer: str, detail: str) -> InvalidInputError:
+    return InvalidInputError(detail, errors=(Fault(pointer, detail),))
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 40 else shown[:37] + "…"
