@@ -92,11 +92,13 @@ class StatefulEngine:
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until all records made so far are stored: of the current app, or outside an app of every one."""
-        return all([runtime.flush(timeout) for runtime in self._reached()])
+        done = [runtime.flush(timeout) for runtime in self._reached()]
+        return all(done)
 
     def close(self, timeout: float = 5.0) -> bool:
         """Flush, then let go of threads, files and connections: of the current app, or outside an app of every one."""
-        return all([runtime.close(timeout) for runtime in self._reached()])
+        done = [runtime.close(timeout) for runtime in self._reached()]
+        return all(done)
 
     def _reached(self) -> list[Runtime]:
         runtime = find_runtime()

@@ -1,0 +1,44 @@
+"""The guard: what fails in passing is counted and logged once, and the host goes on."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from stateful_engine.guard import Guard
+
+
+def test_a_failure_inside_is_swallowed_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    guard = Guard()
+    with caplog.at_level(logging.WARNING, logger="stateful_engine"):
+        for _ in range(3):
+            with guard("read_the_body"):
+                raise ValueError("secret payload")
+    assert guard.snapshot() == {"failed_read_the_body": 3}
+    assert len(caplog.records) == 1
+    assert "read the body" in caplog.text
+    assert "secret payload" not in caplog.text
+
+
+def test_failures_of_another_kind_or_place_are_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    guard = Guard()
+    for place, error in (("a", ValueError()), ("a", KeyError()), ("b", ValueError())):
+        with guard(place):
+            raise error
+    assert len(caplog.records) == 3
+
+
+@pytest.mark.parametrize("flow", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_is_no_failure_passes_through(flow: type[BaseException]) -> None:
+    guard = Guard()
+    with pytest.raises(flow), guard("anything"):
+        raise flow
+    assert guard.snapshot() == {}
+
+
+def test_what_succeeds_leaves_no_trace() -> None:
+    guard = Guard()
+    with guard("anything"):
+        guard.count("unrecognised_shapes")
+    assert guard.snapshot() == {"unrecognised_shapes": 1}
