@@ -1,0 +1,188 @@
+"""What a request says about its caller, read in the door and passed on as plain values.
+
+Nothing here is guessed: a model, a token count or a person that nobody named stays None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID
+
+import orjson
+from werkzeug.exceptions import HTTPException
+
+from stateful_engine.domain.redaction import redact
+from stateful_engine.domain.vocabulary import InteractionSource
+
+if TYPE_CHECKING:
+    from flask import Request
+    from werkzeug.datastructures import MultiDict
+
+    from stateful_engine.config import Settings
+
+MAX_AGENT_LENGTH = 512
+MAX_HEADER_LENGTH = 256
+MAX_PARAMS_BYTES = 64 * 2**10
+MAX_LIST_ITEMS = 20
+MAX_DEPTH = 32
+
+_SENTENCES = ("user_query", "query", "prompt", "question", "message")
+_AGENTS: tuple[tuple[str, str], ...] = (
+    ("ChatGPT-User", InteractionSource.CHAT_GPT.value),
+    ("OAI-SearchBot", InteractionSource.CHAT_GPT.value),
+    ("TelegramBot", InteractionSource.TELEGRAM.value),
+    ("openai-mcp", InteractionSource.MCP.value),
+    ("Mozilla/", InteractionSource.WEB.value),
+)
+_PLAIN = (str, int, float, bool, type(None))
+_PRINTABLE = (UUID, date, Decimal)
+
+
+class RequestInfo(NamedTuple):
+    """One request as plain values that may outlive it; texts are cut and `params` are already redacted.
+
+    `lookup` holds the same parameters flat and unredacted (path, query, JSON body), for finding the symbol and the
+    timeframe a signal is about; it is never stored. `source` is a word of `InteractionSource`.
+    """
+
+    endpoint: str
+    method: str
+    params: dict[str, Any]
+    lookup: dict[str, Any]
+    user_query: str | None
+    user_agent: str | None
+    remote_addr: str | None
+    session_id: str | None
+    referer: str | None
+    conversation_ref: str | None
+    user_ref: str | None
+    gpt_id: str | None
+    request_id: str | None
+    source: str
+
+    @classmethod
+    def from_request(cls, request: Request, settings: Settings) -> RequestInfo:
+        """Read `request`; its body only when it is JSON of at most 64 KiB, and only through the cache Flask keeps."""
+        environ = request.environ
+        lookup = _parameters(request)
+        params = _storable(lookup, settings.redact)
+        agent = _text(environ.get("HTTP_USER_AGENT"), MAX_AGENT_LENGTH)
+        user = _text(environ.get("HTTP_OPENAI_EPHEMERAL_USER_ID"))
+        if user is not None and settings.hash_user_ids:
+            user = hashed_user_id(user)
+        return cls(
+            request.url_rule.rule if request.url_rule is not None else request.path,
+            request.method,
+            params,
+            lookup,
+            _sentence(params),
+            agent,
+            request.remote_addr if settings.store_ip else None,
+            _text(environ.get("HTTP_X_SESSION_ID")) or _text(lookup.get("session_id")),
+            _text(environ.get("HTTP_REFERER"), MAX_AGENT_LENGTH),
+            _text(environ.get("HTTP_OPENAI_CONVERSATION_ID")),
+            user,
+            _text(environ.get("HTTP_OPENAI_GPT_ID")),
+            _text(environ.get("HTTP_X_REQUEST_ID")) or _text(environ.get("HTTP_TRACEPARENT")),
+            source_of(agent),
+        )
+
+    @classmethod
+    def outside(cls, endpoint: str, method: str = "CALL") -> RequestInfo:
+        """What is known of a call that no request made: a job of a scheduler, a function of the host."""
+        source = InteractionSource.API.value
+        return cls(endpoint, method, {}, {}, None, None, None, None, None, None, None, None, None, source)
+
+
+def source_of(agent: str | None) -> str:
+    """The word of `InteractionSource` for a user agent; `API` for every agent that names no known door."""
+    if agent:
+        for mark, source in _AGENTS:
+            if mark in agent:
+                return source
+    return InteractionSource.API.value
+
+
+def hashed_user_id(user_id: str) -> str:
+    """A stable pseudonym for `user_id`, 32 hex digits, for hosts that set `STATEFUL_HASH_USER_IDS`."""
+    return hashlib.sha256(b"stateful_engine:" + user_id.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _text(value: object, longest: int = MAX_HEADER_LENGTH) -> str | None:
+    return value[:longest] if isinstance(value, str) and value else None
+
+
+def _sentence(params: Mapping[str, Any]) -> str | None:
+    """What the user typed, where a parameter holds it as text."""
+    for name in _SENTENCES:
+        value = params.get(name)
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _parameters(request: Request) -> dict[str, Any]:
+    """Path, query and JSON parameters in one mapping; the later kinds win, as the caller wrote them last."""
+    params: dict[str, Any] = {}
+    if request.view_args:
+        params.update(_path_parameters(request.view_args))
+    if request.environ.get("QUERY_STRING"):
+        params.update(_query_parameters(request.args))
+    if request.environ.get("CONTENT_LENGTH"):
+        body = _json_body(request)
+        if isinstance(body, dict):
+            params.update(body)
+        elif body is not None:
+            params["body"] = body
+    return params
+
+
+def _path_parameters(view_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of simple converters; what a host's own converter loaded (a row, say) is left alone."""
+    params: dict[str, Any] = {}
+    for name, value in view_args.items():
+        if isinstance(value, _PLAIN):
+            params[name] = value
+        elif isinstance(value, _PRINTABLE):
+            params[name] = str(value)
+    return params
+
+
+def _query_parameters(args: MultiDict[str, str]) -> dict[str, Any]:
+    return {name: values[0] if len(values) == 1 else values for name, values in args.lists()}
+
+
+def _json_body(request: Request) -> Any:
+    """The JSON that the caller sent, parsed anew so that a view which changed its copy changed nothing here."""
+    length = request.content_length
+    if not length or length > MAX_PARAMS_BYTES or not request.is_json:
+        return None
+    try:
+        return orjson.loads(request.get_data())
+    except (orjson.JSONDecodeError, HTTPException, OSError):
+        return None
+
+
+def _storable(params: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
+    """`params` as they may reach the disk: secrets replaced, long lists named by their length."""
+    if not params:
+        return {}
+    shown: dict[str, Any] = redact({name: shortened(value) for name, value in params.items()}, keys)
+    return shown
+
+
+def shortened(value: Any, *, depth: int = 0) -> Any:
+    """`value` with each list of more than 20 items replaced by a text such as `[120 items]`, cut below 32 levels."""
+    if not isinstance(value, (list, dict)):
+        return value
+    if depth >= MAX_DEPTH:
+        return "[nested]"
+    if isinstance(value, dict):
+        return {name: shortened(item, depth=depth + 1) for name, item in value.items()}
+    if len(value) > MAX_LIST_ITEMS:
+        return f"[{len(value)} items]"
+    return [shortened(item, depth=depth + 1) for item in value]

@@ -1,0 +1,205 @@
+"""One tracked call of a view, from its start to its record.
+
+The final response is what a client gets, so a call inside a request is settled there, in one function that runs after
+the request; a call that no response follows (an exception that propagates, a direct call in a test) is settled when
+the request is torn down. Running inside another tracked call, a call is part of that one and records nothing itself.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from flask import after_this_request, current_app, g, has_request_context, request
+from werkzeug.exceptions import HTTPException
+
+from stateful_engine.globals import find_runtime
+from stateful_engine.request_info import RequestInfo
+from stateful_engine.tracking.responses import Answer, Ids, payload_of, read, with_ids
+from stateful_engine.tracking.settlement import settle
+
+if TYPE_CHECKING:
+    from flask import Request, Response
+
+    from stateful_engine.extension import Runtime
+    from stateful_engine.tracking.options import Options
+
+_KEY = "_stateful_engine"
+_innermost: ContextVar[Observation | None] = ContextVar("stateful_engine_observation", default=None)
+
+
+def begin(options: Options, view_name: str) -> Observation | None:
+    """Start observing a call; None when the view is to run untouched or as part of a call that is observed already."""
+    runtime = find_runtime()
+    if runtime is None or not options.track or not runtime.settings.enabled:
+        return None
+    with runtime.guard("start_tracking"):
+        now_serving = request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+        outer = _innermost.get()
+        if outer is not None and outer.covers(runtime, now_serving):
+            outer.options = outer.options.joined_by(options)
+            return None
+        return Observation(runtime, options, view_name, now_serving)
+    return None
+
+
+class Observation:
+    """A call that is being observed: when it began, how it ended, and whether it has been settled."""
+
+    __slots__ = (
+        "_token",
+        "elapsed",
+        "error",
+        "ids",
+        "options",
+        "request",
+        "running",
+        "runtime",
+        "rv",
+        "started",
+        "view_name",
+    )
+
+    def __init__(self, runtime: Runtime, options: Options, view_name: str, serving: Request | None) -> None:
+        self.runtime = runtime
+        self.options = options
+        self.view_name = view_name
+        self.request = serving
+        self.running = True
+        self.rv: Any = None
+        self.error: BaseException | None = None
+        self.ids: Ids | None = None
+        self.elapsed = 0.0
+        self._token: Token[Observation | None] = _innermost.set(self)
+        self.started = perf_counter()
+
+    def covers(self, runtime: Runtime, serving: Request | None) -> bool:
+        """Whether a call that starts now is a part of this one: still running, same app, same request."""
+        return self.running and self.runtime is runtime and self.request is serving
+
+    def returned(self, rv: Any) -> None:
+        """The view gave `rv`, which is looked at later and never changed."""
+        self.rv = rv
+        self._ended()
+
+    def raised(self, error: BaseException) -> None:
+        """The view raised `error`, which goes on its way untouched."""
+        self.error = error
+        self._ended()
+
+    def _ended(self) -> None:
+        self.elapsed = perf_counter() - self.started
+        self.running = False
+        with self.runtime.guard("finish_tracking"):
+            _innermost.reset(self._token)
+            if self.request is None:
+                self.settle(self.own_answer())
+            else:
+                _await_response(self, self.request)
+
+    def own_answer(self) -> Answer:
+        """What the call amounts to by itself, without the response that it may have become a part of."""
+        if self.error is None:
+            return payload_of(self.rv, current_app._get_current_object())  # type: ignore[attr-defined]
+        return Answer(_status_of(self.error))
+
+    def settle(self, answer: Answer) -> Ids:
+        """Record the call as `answer`, once; further calls return the same ids."""
+        if self.ids is None:
+            self.ids = Ids()
+            error = None if self.error is None else type(self.error).__name__
+            self.ids = settle(
+                self.runtime, self.options, self._info(), answer=answer, elapsed=self.elapsed, error=error
+            )
+            self.rv = self.error = None
+        return self.ids
+
+    def settle_as_part_of(self, answer: Answer) -> Ids:
+        """Record the call as the final `answer`; where a page was made of its JSON, as what it returned itself."""
+        if self.ids is None and answer.data is None and answer.successful and self.error is None:
+            answer = self.own_answer()._replace(status=answer.status)
+        return self.settle(answer)
+
+    def _info(self) -> RequestInfo:
+        if self.request is None:
+            return RequestInfo.outside(self.view_name)
+        with self.runtime.guard("read_the_request"):
+            return RequestInfo.from_request(self.request, self.runtime.settings)
+        return RequestInfo.outside(self.view_name, self.request.method)
+
+
+class _Served:
+    """The observations of one request, and the function that settles them on its final response."""
+
+    __slots__ = ("answered", "observations", "request", "runtime")
+
+    def __init__(self, runtime: Runtime, serving: Request) -> None:
+        self.runtime = runtime
+        self.request = serving
+        self.observations: list[Observation] = []
+        self.answered = False
+
+    def respond(self, response: Response) -> Response:
+        """Settle what was observed and give the ids to the client; returns `response` itself when that fails."""
+        with self.runtime.guard("give_ids_to_the_client"):
+            self.answered = True
+            return self._answered(response)
+        return response
+
+    def _answered(self, response: Response) -> Response:
+        answer = read(response)
+        ids = self._settled(answer)
+        if ids.query_id is None and not ids.signal_ids:
+            return response
+        return with_ids(response, ids, answer=answer if self._may_inject() else None)
+
+    def _settled(self, answer: Answer) -> Ids:
+        """A single call is what the client got, where that can be read; of several, each is what it returned."""
+        if len(self.observations) == 1:
+            return self.observations[0].settle_as_part_of(answer)
+        settled = [one.settle(one.own_answer()) for one in self.observations]
+        query_ids = [ids.query_id for ids in settled if ids.query_id is not None]
+        signal_ids = dict.fromkeys(name for ids in settled for name in ids.signal_ids)
+        return Ids(",".join(query_ids) or None, tuple(signal_ids))
+
+    def _may_inject(self) -> bool:
+        """Not into answers whose bytes a client compares with earlier ones: a conditional or a range request."""
+        environ = self.request.environ
+        if "HTTP_IF_NONE_MATCH" in environ or "HTTP_RANGE" in environ:
+            return False
+        wanted = self.observations[0].options.inject
+        return self.runtime.settings.inject_ids if wanted is None else wanted
+
+
+def _await_response(observation: Observation, serving: Request) -> None:
+    """Have the call settled by the response of its request; the first call of a request asks for that."""
+    served: _Served | None = getattr(g, _KEY, None)
+    if served is None or served.request is not serving or served.answered:
+        served = _Served(observation.runtime, serving)
+        setattr(g, _KEY, served)
+        after_this_request(served.respond)
+    served.observations.append(observation)
+
+
+def settle_left_over(error: BaseException | None = None) -> None:
+    """Settle what no response has settled; for `app.teardown_request`, harmless when called again or on a copy."""
+    served: _Served | None = getattr(g, _KEY, None)
+    if served is None or not has_request_context():
+        return
+    with served.runtime.guard("settle_after_the_request"):
+        if served.request is request._get_current_object():  # type: ignore[attr-defined]
+            for observation in served.observations:
+                if observation.error is None:
+                    observation.error = error
+                if observation.ids is None:
+                    observation.settle(observation.own_answer())
+
+
+def _status_of(error: BaseException) -> int:
+    """The status a client gets for `error` where nobody handles it."""
+    if not isinstance(error, HTTPException):
+        return 500
+    if error.response is not None:
+        return int(error.response.status_code)
+    return error.code or 500

@@ -1,0 +1,210 @@
+"""Looking at what a view answered without changing it, and giving the ids to the client without changing the rest.
+
+A response object may be shared (a host that keeps one and returns it for every request), so ids go onto a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+from werkzeug.datastructures import Headers
+from werkzeug.wrappers import Response as BaseResponse
+
+from stateful_engine.domain.redaction import clean_json
+
+if TYPE_CHECKING:
+    from flask import Flask, Response
+
+SIGNAL_HEADER = "X-Signal-ID"
+QUERY_HEADER = "X-Query-ID"
+
+MAX_INFLATED_BYTES = 8 * 2**20
+
+_FIXED_BODY = frozenset(
+    ("etag", "content-encoding", "content-range", "content-md5", "digest", "content-digest", "repr-digest")
+)
+_WHITESPACE = b" \t\r\n"
+
+
+class Answer(NamedTuple):
+    """What a view answered: the status, and the JSON body where there is one that may be read.
+
+    `data` is that body as strict UTF-8 JSON; None for streams, files, other types and JSON that does not parse. `raw`
+    is the body as the client gets it, where a member may be written into it.
+    """
+
+    status: int
+    data: bytes | None = None
+    body: Any = None
+    raw: bytes | None = None
+
+    @property
+    def successful(self) -> bool:
+        """Whether the status is one of 2xx."""
+        return 200 <= self.status < 300
+
+
+class Ids(NamedTuple):
+    """The ids of what was recorded of a call."""
+
+    query_id: str | None = None
+    signal_ids: tuple[str, ...] = ()
+
+
+def read(response: BaseResponse) -> Answer:
+    """What `response` says; consumes nothing: streams, `direct_passthrough` and other types than JSON are not read."""
+    status = response.status_code
+    headers = response.headers
+    if (
+        response.direct_passthrough
+        or not isinstance(response.response, (list, tuple))
+        or not is_json(headers.get("Content-Type"))
+    ):
+        return Answer(status)
+    data: bytes | None = response.get_data()
+    encoding = headers.get("Content-Encoding")
+    if encoding is not None:
+        data = _inflated(data, encoding)
+    return parsed(status, data)
+
+
+def is_json(content_type: str | None) -> bool:
+    """Whether a Content-Type means JSON: `application/json` or any `application/…+json`."""
+    if content_type is None:
+        return False
+    if content_type == "application/json":
+        return True
+    mimetype = content_type.partition(";")[0].strip().lower()
+    return mimetype == "application/json" or (mimetype.startswith("application/") and mimetype.endswith("+json"))
+
+
+def parsed(status: int, data: bytes | None) -> Answer:
+    """The answer for `data`, also where it holds what strict JSON has not: NaN, lone surrogates, another encoding."""
+    if not data:
+        return Answer(status)
+    try:
+        return Answer(status, data, orjson.loads(data), data)
+    except orjson.JSONDecodeError:
+        return _leniently_parsed(status, data)
+
+
+def _leniently_parsed(status: int, data: bytes) -> Answer:
+    try:
+        body = json.loads(data)
+    except (ValueError, RecursionError):
+        return Answer(status)
+    cleaned, _ = clean_json(body)
+    kept = json.dumps(cleaned, allow_nan=False, ensure_ascii=False).encode("utf-8", "replace")
+    editable = json.detect_encoding(data) in {"utf-8", "utf-8-sig"}
+    return Answer(status, kept, body, data if editable else None)
+
+
+def _inflated(data: bytes | None, encoding: str) -> bytes | None:
+    """The decoded body of a gzip or deflate response that stays within bounds, else None."""
+    coding = encoding.strip().lower()
+    if coding == "identity" or data is None:
+        return data
+    if coding not in {"gzip", "x-gzip", "deflate"}:
+        return None
+    reader = zlib.decompressobj(wbits=47)
+    try:
+        plain = reader.decompress(data, MAX_INFLATED_BYTES)
+    except zlib.error:
+        return None
+    return plain if reader.eof else None
+
+
+def payload_of(rv: Any, app: Flask) -> Answer:
+    """What the return value `rv` of a view amounts to, looked at as Flask will and converted by nobody.
+
+    For calls that end in no response of their own: outside a request, and views that call other tracked views.
+    """
+    status: Any = None
+    headers: Any = None
+    if isinstance(rv, tuple):
+        rv, status, headers = _unpacked(rv)
+    if isinstance(rv, BaseResponse):
+        answer = read(rv)
+        return answer if status is None else answer._replace(status=_code(status))
+    code = 200 if status is None else _code(status)
+    if isinstance(rv, (dict, list)):
+        return parsed(code, app.json.dumps(rv).encode())
+    if isinstance(rv, (str, bytes, bytearray)) and headers and is_json(Headers(headers).get("Content-Type")):
+        return parsed(code, rv.encode() if isinstance(rv, str) else bytes(rv))
+    return Answer(code)
+
+
+def _unpacked(rv: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    """Body, status and headers of a tuple, by Flask's rules; a tuple that Flask refuses has no body."""
+    if len(rv) == 3:
+        return rv
+    if len(rv) != 2:
+        return None, None, None
+    if isinstance(rv[1], (Headers, dict, tuple, list)):
+        return rv[0], None, rv[1]
+    return rv[0], rv[1], None
+
+
+def _code(status: Any) -> int:
+    """The number of a status as a view may give it: 201, `HTTPStatus.CREATED`, `"201 Created"`."""
+    if isinstance(status, str):
+        word = status.split(None, 1)[0] if status.strip() else ""
+        return int(word) if word.isdigit() else 0
+    return int(status)
+
+
+def with_ids(response: Response, ids: Ids, *, answer: Answer | None = None) -> Response:
+    """A copy of `response` that carries `ids` in its headers, and in its body too when `answer` is given for it.
+
+    The body is left alone where a byte more would make it wrong: ETag, digests, encodings and ranges. Headers of ours
+    that the host has set itself stay as they are.
+    """
+    present = {name.lower() for name, _ in response.headers}
+    data = None
+    if answer is not None and present.isdisjoint(_FIXED_BODY):
+        data = with_signal_ids(answer, ids.signal_ids)
+    length = None if data is None else str(len(data))
+    pairs = [
+        (name, length if length is not None and name.lower() == "content-length" else value)
+        for name, value in response.headers
+    ]
+    if ids.query_id is not None and "x-query-id" not in present:
+        pairs.append((QUERY_HEADER, ids.query_id))
+    if ids.signal_ids and "x-signal-id" not in present:
+        pairs.append((SIGNAL_HEADER, ",".join(ids.signal_ids)))
+    copied = _copy(response)
+    copied.headers = Headers(pairs)
+    if data is not None:
+        copied.response = [data]
+    return copied
+
+
+def with_signal_ids(answer: Answer, signal_ids: tuple[str, ...]) -> bytes | None:
+    """The body with `signal_id` or `signal_ids` as its last member, every other byte as it was.
+
+    None where there is no place for them: only a JSON object that has neither key has one.
+    """
+    data, body = answer.raw, answer.body
+    if not signal_ids or data is None or not answer.successful or answer.status == 206:
+        return None
+    if not isinstance(body, dict) or "signal_id" in body or "signal_ids" in body:
+        return None
+    end = len(data[: data.rindex(b"}")].rstrip(_WHITESPACE))
+    separator = b"" if data[end - 1 : end] == b"{" else b","
+    return b"".join((data[:end], separator, _member(signal_ids), data[end:]))
+
+
+def _member(signal_ids: tuple[str, ...]) -> bytes:
+    if len(signal_ids) == 1:
+        return f'"signal_id":"{signal_ids[0]}"'.encode()
+    return b'"signal_ids":' + orjson.dumps(signal_ids)
+
+
+def _copy(response: Response) -> Response:
+    """A shallow copy; several times faster than `copy.copy`, which goes through pickling."""
+    copied = object.__new__(type(response))
+    copied.__dict__.update(response.__dict__)
+    return copied
