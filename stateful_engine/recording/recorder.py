@@ -1,0 +1,249 @@
+"""The one way from a call to the database: `record` returns when the record survives this process.
+
+`record` costs one encoding and one `write` system call; everything else happens in the background. Constructing a
+`Recorder` starts nothing; the first record starts the writer of this process, also after a fork.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stateful_engine.domain import clock
+from stateful_engine.errors import InvalidInputError, PayloadTooLargeError
+from stateful_engine.recording import records as encoding
+from stateful_engine.recording.frames import MAX_PAYLOAD, frame
+from stateful_engine.recording.rejects import Rejects
+from stateful_engine.recording.sinks import DatabaseSink, Sink
+from stateful_engine.recording.spool import Spool
+from stateful_engine.recording.writer import OnCommit, Verdict, Writer
+
+if TYPE_CHECKING:
+    from stateful_engine.config import Settings
+    from stateful_engine.guard import Guard
+    from stateful_engine.recording.records import Record
+    from stateful_engine.storage.database import Database
+
+EXIT_SECONDS = 2.0
+FIRST_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class RecorderStatus:
+    """How far behind the database is.
+
+    `pending_records` and `oldest_age_seconds` speak of this process and of what it adopted, `pending_bytes` and
+    `rejected` of the whole spool folder. `dropped` counts records that were refused because the spool was full.
+    `stream_lag` counts records in the Redis stream; None without a stream, or when it does not answer.
+    """
+
+    pending_records: int
+    pending_bytes: int
+    oldest_age_seconds: float
+    dropped: int
+    rejected: int
+    writer_alive: bool
+    stream_lag: int | None
+    last_error: str | None
+
+
+class Recorder:
+    """Takes records of one app; one object serves all threads, and all processes that are forked from this one."""
+
+    def __init__(
+        self, database: Database, settings: Settings, guard: Guard, *, on_commit: OnCommit | None = None
+    ) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._on_commit = on_commit
+        self._sink: Sink = _sink_for(database, settings)
+        self._spool = Spool(settings.spool_dir, max_bytes=settings.spool_max_bytes)
+        self._rejects = Rejects(settings.spool_dir)
+        self._writer: Writer | None = None
+        self._looked_back = False
+        _living.add(self)
+
+    def record(self, *records: Record) -> None:
+        """Take `records`: when this returns they survive the end of this process, however it ends.
+
+        Raises `SpoolFullError` when the spool has reached its limit or its disk is full.
+        """
+        self._spool.append(b"".join([_line(record) for record in records]), len(records))
+        writer = self._writer
+        if writer is None or not writer.is_alive():
+            self._start()
+        elif writer.idle:
+            writer.wake()
+
+    def record_durably(self, *records: Record, timeout: float = 5.0) -> bool:
+        """Take `records` and wait until the database has committed them, together with those of other callers.
+
+        False when it did not within `timeout` seconds, or is known to be away: then they are on this machine's disk
+        and will be stored later. Raises `InvalidInputError` when the database refuses them for what they contain.
+        """
+        data = b"".join([_line(record) for record in records])
+        last = self._spool.append(data, len(records), durable=True)
+        sequences = range(last - len(records) + 1, last + 1)
+        writer = self._running()
+        verdicts = set(writer.verdicts(sequences, timeout)) if writer else {None}
+        if Verdict.REJECTED in verdicts:
+            raise InvalidInputError(
+                "the database does not take this record for what it contains; it is set aside in the spool's folder "
+                "`rejected`, correct the values and send it again",
+                code="RECORD_REJECTED",
+            )
+        if verdicts == {Verdict.COMMITTED}:
+            return True
+        self._spool.sync()
+        return False
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until every record made before this call is stored (or handed to the stream, or set aside as bad).
+
+        False when that takes longer than `timeout` seconds. Costs next to nothing when nothing is pending.
+        """
+        return self._caught_up(timeout, patient=True)
+
+    def catch_up(self, timeout: float = 5.0) -> bool:
+        """As `flush`, for somebody who is about to read: does not wait for a database that is away."""
+        return self._caught_up(timeout, patient=False)
+
+    def _caught_up(self, timeout: float, *, patient: bool) -> bool:
+        spool = self._spool
+        target = spool.appended
+        if spool.settled >= target and self._looked_back:
+            return True
+        if not self._looked_back:
+            self._look_back(min(timeout, FIRST_LOOK_SECONDS))
+        if spool.settled >= target:
+            return True
+        writer = self._running()
+        return writer is not None and writer.wait_until(target, timeout, patient=patient)
+
+    def _look_back(self, timeout: float) -> None:
+        """Before the first read: give what an earlier process left in the spool a moment to be stored."""
+        self._looked_back = True
+        if self._spool.has_segments():
+            writer = self._running()
+            if writer is not None:
+                writer.caught_up.wait(timeout)
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Store what can be stored within `timeout` seconds and stop; True when nothing is left in the spool.
+
+        What is left stays in the files for the next process. A record made afterwards starts everything again.
+        """
+        deadline = time.monotonic() + timeout
+        writer, spool = self._writer, self._spool
+        stored = True
+        if spool.pending_records:
+            stored = self._caught_up(timeout, patient=not (writer and writer.away))
+        if writer is not None and not writer.stop(max(0.1, deadline - time.monotonic())):
+            return False
+        self._writer = None
+        self._looked_back = False
+        spool.close()
+        return stored
+
+    def status(self) -> RecorderStatus:
+        """How much is waiting, for how long, and why."""
+        spool, writer = self._spool, self._writer
+        made = spool.oldest_us()
+        return RecorderStatus(
+            pending_records=spool.pending_records,
+            pending_bytes=spool.pending_bytes,
+            oldest_age_seconds=0.0 if made is None else max(0.0, (clock.epoch_us() - made) / 1e6),
+            dropped=spool.refused,
+            rejected=self._rejects.count(),
+            writer_alive=writer is not None and writer.is_alive(),
+            stream_lag=None,
+            last_error=writer.last_error if writer else None,
+        )
+
+    def _running(self) -> Writer | None:
+        """The writer of this process, started when it does not run; None when no thread may be started."""
+        writer = self._writer
+        if writer is not None and writer.is_alive():
+            return writer
+        self._start()
+        return self._writer
+
+    def _start(self) -> None:
+        """Start the writer; where that cannot be (the interpreter is ending), the files wait for the next process."""
+        with self._spool.lock:
+            if self._writer is not None and self._writer.is_alive():
+                return
+            writer = Writer(
+                self._spool,
+                self._sink,
+                self._guard,
+                flush_interval=self._settings.flush_interval,
+                on_commit=self._on_commit,
+            )
+            try:
+                writer.start()
+            except RuntimeError as error:
+                self._guard.caught("start_the_writer", error)
+                return
+            self._writer = writer
+
+    # Forks: the lock is held over the fork, so that no file is half registered; the child begins with nothing.
+
+    def _before_fork(self) -> None:
+        self._spool.lock.acquire()
+
+    def _after_fork_in_parent(self) -> None:
+        self._spool.lock.release()
+
+    def _after_fork_in_child(self) -> None:
+        self._writer = None
+        self._looked_back = False
+        self._spool.forget()
+
+
+def _line(record: Record) -> bytes:
+    payload = encoding.encode(record)
+    if len(payload) > MAX_PAYLOAD:
+        raise PayloadTooLargeError(f"a record may hold {MAX_PAYLOAD >> 20} MiB; record less at a time")
+    return frame(payload)
+
+
+def _sink_for(database: Database, settings: Settings) -> Sink:
+    return DatabaseSink(database, settings)
+
+
+_living: weakref.WeakSet[Recorder] = weakref.WeakSet()
+_held: list[Recorder] = []
+
+
+def _before_fork() -> None:
+    _held[:] = list(_living)
+    for recorder in _held:
+        recorder._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for recorder in _held:
+        recorder._after_fork_in_parent()
+    _held.clear()
+
+
+def _after_fork_in_child() -> None:
+    for recorder in _held:
+        recorder._after_fork_in_child()
+    _held.clear()
+
+
+def _at_exit() -> None:
+    """Give what is pending a moment; the files keep the rest."""
+    deadline = time.monotonic() + EXIT_SECONDS
+    for recorder in list(_living):
+        recorder.close(max(0.1, deadline - time.monotonic()))
+
+
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

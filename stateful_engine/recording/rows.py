@@ -1,0 +1,114 @@
+"""From a decoded record to the rows of each table: redacted, cut, cleaned, with defaults and real times.
+
+This is the writer's part of a record's way, so that the request thread need not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from stateful_engine.domain.clock import from_epoch_us
+from stateful_engine.domain.redaction import clean_json, redact
+from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.recording.records import Call, Record, Row, truncated
+from stateful_engine.storage import gpt_queries, interactions, signals
+from stateful_engine.storage.base import Base, UtcDateTime
+
+if TYPE_CHECKING:
+    from stateful_engine.config import Settings
+
+TableRows = dict[str, list[Row]]
+
+_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    signals.TABLE: {"outcome": Outcome.PENDING.value, "is_executed": False},
+    gpt_queries.TABLE: {"is_successful": True},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What the columns of a table ask of a row."""
+
+    columns: frozenset[str]
+    times: tuple[str, ...]
+    defaults: Mapping[str, Any]
+    has_updated_at: bool
+
+
+@cache
+def _shape(table: str) -> _Shape:
+    if table not in Base.metadata.tables:
+        raise ValueError(f"no table is called {table!r}")
+    columns = Base.metadata.tables[table].columns
+    times = tuple(column.name for column in columns if isinstance(column.type, UtcDateTime))
+    names = frozenset(column.name for column in columns)
+    return _Shape(names, times, _DEFAULTS.get(table, {}), "updated_at" in names)
+
+
+def rows_of(record: Record, settings: Settings) -> TableRows:
+    """The rows that `record` stands for, by table, ready for the database.
+
+    Raises `ValueError` or `TypeError` for a record that cannot be understood.
+    """
+    tables = _call_tables(record, settings) if isinstance(record, Call) else record.tables
+    made = from_epoch_us(record.created_us)
+    return {name: [_ready(name, row, made, settings) for row in rows] for name, rows in tables.items() if rows}
+
+
+def _call_tables(call: Call, settings: Settings) -> TableRows:
+    tables: TableRows = {signals.TABLE: call.signals, interactions.TABLE: call.interactions}
+    if call.query is not None:
+        query = {**call.query, "query_id": call.query_id}
+        if call.body is not None and settings.capture_response:
+            query["response_data"] = response_data(call.body, settings)
+        tables[gpt_queries.TABLE] = [query]
+    return tables
+
+
+def response_data(body: bytes, settings: Settings) -> Any:
+    """The JSON value to keep of a response body: redacted, and cut to its beginning when it is too long."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = body.decode("utf-8", "replace")
+    limit = settings.capture_response_max_bytes
+    if len(body) <= limit:
+        return value
+    text = orjson.dumps(redact(value, settings.redact))
+    return truncated(len(body), text[:limit].decode("utf-8", "ignore"))
+
+
+def _ready(table: str, row: Row, made: datetime, settings: Settings) -> Row:
+    """`row` with the columns of its table only, every value of the kind that its column holds."""
+    shape = _shape(table)
+    ready = {**shape.defaults, **{name: value for name, value in row.items() if name in shape.columns}}
+    for name, value in ready.items():
+        if isinstance(value, str):
+            ready[name] = clean_json(value)[0]
+        elif isinstance(value, dict | list):
+            ready[name] = clean_json(redact(value, settings.redact))[0]
+    for name in shape.times:
+        value = ready.get(name)
+        if value is not None:
+            ready[name] = _moment(value)
+    if ready.get("created_at") is None and "created_at" in shape.columns:
+        ready["created_at"] = made
+    if shape.has_updated_at and ready.get("updated_at") is None:
+        ready["updated_at"] = ready["created_at"]
+    return ready
+
+
+def _moment(value: Any) -> datetime:
+    """The aware datetime for microseconds since the epoch or an ISO 8601 text."""
+    if isinstance(value, str):
+        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        if moment.tzinfo is None:
+            raise ValueError("a time without a timezone")
+        return moment
+    return from_epoch_us(int(value))

@@ -1,0 +1,132 @@
+"""Where the writer brings records: into the database, each exactly once, bad ones singled out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from stateful_engine.errors import SchemaError, StorageUnavailableError
+from stateful_engine.recording import records
+from stateful_engine.recording.rejects import Reject
+from stateful_engine.recording.rows import TableRows, rows_of
+from stateful_engine.storage import bulk, rollups
+from stateful_engine.storage.base import Base
+
+if TYPE_CHECKING:
+    from stateful_engine.config import Settings
+    from stateful_engine.storage.database import Database
+
+AWAY = (StorageUnavailableError, SchemaError)
+"""Errors that say nothing about the records: they are kept and tried again."""
+
+_FAULTS_OF_DATA = frozenset({"DataError", "IntegrityError", "StatementError", "ValueError", "TypeError", "KeyError"})
+
+
+@dataclass(slots=True)
+class Stored:
+    """What became of a batch: new rows by table, each record that cannot be stored, and those handed to others."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    rejects: dict[int, Reject] = field(default_factory=dict)
+    forwarded: set[int] = field(default_factory=set)
+
+
+class Sink(Protocol):
+    """Somewhere to bring encoded records to."""
+
+    def store(self, payloads: Sequence[bytes], awaited: Set[int] = frozenset()) -> Stored:
+        """Store all of `payloads` that can be stored; raises one of `AWAY` when nothing can be stored now.
+
+        `awaited` are the indices of records whose maker waits until they are in the database.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    index: int
+    payload: bytes
+    tables: TableRows
+
+
+class DatabaseSink:
+    """Stores batches in one transaction each; a batch with a bad record is halved until it stands alone."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def store(self, payloads: Sequence[bytes], awaited: Set[int] = frozenset()) -> Stored:  # noqa: ARG002
+        """As `Sink.store`. Storing a record again changes nothing: its ids are known already."""
+        stored = Stored()
+        items = self._decoded(payloads, stored)
+        failures: list[tuple[_Item, Exception]] = []
+        if items:
+            self._store(items, stored, failures)
+        if failures and len(failures) == len(items):
+            _blame_the_environment(failures)
+        for item, error in failures:
+            stored.rejects[item.index] = Reject(item.payload, reason_of(error))
+        return stored
+
+    def _decoded(self, payloads: Sequence[bytes], stored: Stored) -> list[_Item]:
+        items = []
+        for index, payload in enumerate(payloads):
+            try:
+                items.append(_Item(index, payload, rows_of(records.decode(payload), self._settings)))
+            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+                stored.rejects[index] = Reject(payload, f"unreadable: {reason_of(error)}")
+        return items
+
+    def _store(self, items: list[_Item], stored: Stored, failures: list[tuple[_Item, Exception]]) -> None:
+        try:
+            stored.counts.update(self._commit(items))
+        except AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever the driver raises, the records beside it are stored
+            if len(items) == 1:
+                failures.append((items[0], error))
+                return
+            middle = len(items) // 2
+            self._store(items[:middle], stored, failures)
+            self._store(items[middle:], stored, failures)
+
+    def _commit(self, items: list[_Item]) -> Mapping[str, int]:
+        """Insert the rows of all items in one transaction, with what is derived from the new ones."""
+        tables = merged(items)
+        with self._database.connection() as connection:
+            new = {name: bulk.insert_new(connection, Base.metadata.tables[name], rows) for name, rows in tables.items()}
+            rollups.apply(connection, new)
+        return {name: len(rows) for name, rows in new.items() if rows}
+
+
+def merged(items: Sequence[_Item]) -> TableRows:
+    """The rows of all items by table, parents before children."""
+    together: TableRows = {}
+    for item in items:
+        for name, rows in item.tables.items():
+            together.setdefault(name, []).extend(rows)
+    return {table.name: together[table.name] for table in Base.metadata.sorted_tables if table.name in together}
+
+
+def reason_of(error: BaseException) -> str:
+    """The kind of a fault, with the name that the database gives it, but without the values that caused it."""
+    original = getattr(error, "orig", None)
+    kinds = [type(error).__name__]
+    if original is not None:
+        kinds.append(type(original).__name__)
+    return ": ".join(dict.fromkeys(kinds))
+
+
+def _blame_the_environment(failures: Sequence[tuple[_Item, Exception]]) -> None:
+    """Where every record fails for another reason than its data (a missing right, a full disk), none is bad."""
+    for _, error in failures:
+        if not _is_fault_of_data(error):
+            raise StorageUnavailableError(
+                f"the database refuses every record ({reason_of(error)}); see its log, then repeat"
+            ) from error
+
+
+def _is_fault_of_data(error: Exception) -> bool:
+    return any(kind.__name__ in _FAULTS_OF_DATA for kind in type(error).__mro__)

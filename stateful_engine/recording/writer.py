@@ -1,0 +1,250 @@
+"""The background thread that brings what lies in the spool to its sink, in batches, for as long as it takes."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from stateful_engine.logging import logger
+from stateful_engine.recording.rejects import Reject, Rejects
+from stateful_engine.recording.sinks import AWAY, Sink, Stored
+from stateful_engine.recording.spool import Spool
+
+if TYPE_CHECKING:
+    from stateful_engine.guard import Guard
+    from stateful_engine.recording.frames import Frames
+    from stateful_engine.recording.segments import Segment
+
+BATCH_RECORDS = 1000
+BATCH_BYTES = 4 * 2**20
+FIRST_BACKOFF = 0.1
+LONGEST_BACKOFF = 5.0
+LOOK_AROUND_SECONDS = 5.0
+QUIET_PASSES = 5
+
+OnCommit = Callable[[Mapping[str, int]], None]
+
+
+class Verdict(Enum):
+    """What became of a record whose maker waits for it."""
+
+    COMMITTED = "committed"
+    FORWARDED = "forwarded"
+    REJECTED = "rejected"
+
+
+class Writer:
+    """Two daemon threads of one process: one stores batches, the other syncs what is not stored yet."""
+
+    def __init__(
+        self, spool: Spool, sink: Sink, guard: Guard, *, flush_interval: float, on_commit: OnCommit | None = None
+    ) -> None:
+        self._spool = spool
+        self._sink = sink
+        self._guard = guard
+        self._interval = flush_interval
+        self._on_commit = on_commit
+        self._rejects = Rejects(spool.folder)
+        self._wake = threading.Event()
+        self._busy = threading.Event()
+        self._stopping = threading.Event()
+        self._changed = threading.Condition()
+        self._verdicts: dict[int, Verdict] = {}
+        self._wanted = 0
+        self._series = 0
+        self._failed_attempts = 0
+        self._quiet_passes = 0
+        self._next_look = 0.0
+        self.idle = False
+        self.caught_up = threading.Event()
+        self.last_error: str | None = None
+        self._threads = [
+            threading.Thread(target=self._run, name="stateful-writer", daemon=True),
+            threading.Thread(target=self._keep_synced, name="stateful-sync", daemon=True),
+        ]
+
+    # What other threads call.
+
+    def start(self) -> None:
+        """Start working; raises `RuntimeError` when the process may start no thread."""
+        self._busy.set()
+        for thread in self._threads:
+            thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the writing thread runs in this process."""
+        return self._threads[0].is_alive()
+
+    @property
+    def away(self) -> bool:
+        """Whether the last attempt to store something failed."""
+        return self._series > 0
+
+    def wake(self) -> None:
+        """Do not wait any longer for more records to come together."""
+        self._wake.set()
+
+    def wait_until(self, sequence: int, timeout: float, *, patient: bool = True) -> bool:
+        """Wait until the first `sequence` records are settled; False after `timeout` seconds.
+
+        Without `patient` also False as soon as an attempt to store them has failed.
+        """
+        with self._changed:
+            self._wanted = max(self._wanted, sequence)
+            failed = self._failed_attempts
+            self.wake()
+            self._changed.wait_for(
+                lambda: self._spool.settled >= sequence or not (patient or self._failed_attempts == failed), timeout
+            )
+            return self._spool.settled >= sequence
+
+    def verdicts(self, sequences: range, timeout: float) -> list[Verdict | None]:
+        """What became of awaited records, once all are settled; None for those that are not within `timeout`."""
+        self.wait_until(sequences[-1], 0 if self.away else timeout, patient=False)
+        with self._changed:
+            self._spool.give_up(sequences)
+            return [self._verdicts.pop(sequence, None) for sequence in sequences]
+
+    def stop(self, timeout: float) -> bool:
+        """End after the batch in hand; False when that takes longer than `timeout` seconds."""
+        self._stopping.set()
+        self._busy.set()
+        self._wake.set()
+        deadline = time.monotonic() + timeout
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    # The writing thread.
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                more = self._pass()
+                self._succeeded()
+            except AWAY as error:
+                more = False
+                self._failed(error.message)
+            except Exception as error:  # noqa: BLE001  the thread outlives whatever happens in one pass
+                more = False
+                self._guard.caught("store_records", error)
+                self._failed(type(error).__name__)
+            self._pause(more=more)
+
+    def _pass(self) -> bool:
+        """Store one batch of this process and one of an adopted segment; True when there is more to do at once."""
+        if time.monotonic() >= self._next_look:
+            self._spool.seal_old()
+            leftover = self._spool.look_around()
+            self._next_look = time.monotonic() + (0 if leftover else LOOK_AROUND_SECONDS)
+        full = self._store_from(self._spool.own())
+        full |= self._store_from(self._spool.adopted())
+        adopted_left = self._spool.adopted() is not None
+        if not adopted_left and self._next_look > time.monotonic():
+            self.caught_up.set()
+        return full or adopted_left or self._spool.settled < self._wanted or bool(self._spool.durable)
+
+    def _store_from(self, segment: Segment | None) -> bool:
+        """Store one batch from `segment`; True when it was a full one."""
+        if segment is None:
+            return False
+        frames = segment.read(limit=BATCH_RECORDS, chunk=BATCH_BYTES)
+        awaited = self._spool.awaited(segment, len(frames.payloads))
+        stored = self._sink.store(frames.payloads, frozenset(awaited)) if frames.payloads else Stored()
+        self._set_aside(stored, frames)
+        self._announce(stored)
+        with self._changed:
+            for index, sequence in awaited.items():
+                self._verdicts[sequence] = _verdict(stored, index)
+            self._spool.settle(segment, frames)
+            self._changed.notify_all()
+        return len(frames.payloads) == BATCH_RECORDS or segment.pending_bytes >= BATCH_BYTES
+
+    def _set_aside(self, stored: Stored, frames: Frames) -> None:
+        corrupt = [Reject(damage.data, "damaged line") for damage in frames.damages if not damage.torn]
+        rejects = [*stored.rejects.values(), *corrupt]
+        self._guard.count("torn_lines", sum(damage.torn for damage in frames.damages))
+        if not rejects:
+            return
+        self._rejects.add(rejects)
+        self._guard.count("rejected_records", len(rejects))
+        logger.error(
+            "%d record(s) cannot be stored (%s); they are kept in %s, see `flask stateful spool status`",
+            len(rejects),
+            ", ".join(sorted({reject.reason for reject in rejects})),
+            self._rejects.folder,
+        )
+
+    def _announce(self, stored: Stored) -> None:
+        if stored.counts and self._on_commit is not None:
+            with self._guard("announce_commit"):
+                self._on_commit(stored.counts)
+
+    def _succeeded(self) -> None:
+        if self._series:
+            logger.info("records are stored again after %d failed attempts", self._series)
+        self._series = 0
+        self.last_error = None
+
+    def _failed(self, reason: str) -> None:
+        if self._series == 0:
+            logger.warning("records wait in the spool: %s", reason)
+        self._series += 1
+        self.last_error = reason
+        with self._changed:
+            self._failed_attempts += 1
+            self._changed.notify_all()
+
+    def _pause(self, *, more: bool) -> None:
+        """Let records come together; sleep deeply when none come at all."""
+        if self._series:
+            self._wake.wait(_backoff(self._series))
+        elif more:
+            return
+        elif self._spool.pending_records or self._quiet_passes < QUIET_PASSES:
+            self._quiet_passes = 0 if self._spool.pending_records else self._quiet_passes + 1
+            self._wake.wait(self._interval)
+        else:
+            self._sleep()
+        self._wake.clear()
+
+    def _sleep(self) -> None:
+        """Wait for a record that wakes this thread, then for those that come with it."""
+        self._busy.clear()
+        self.idle = True
+        if not self._spool.pending_records:
+            self._wake.wait(LOOK_AROUND_SECONDS)
+            self._wake.clear()
+        self.idle = False
+        self._busy.set()
+        self._quiet_passes = 0
+        if self._spool.pending_records and not self._spool.durable and self._spool.settled >= self._wanted:
+            self._wake.wait(self._interval)
+
+    # The syncing thread.
+
+    def _keep_synced(self) -> None:
+        while not self._stopping.is_set():
+            self._busy.wait()
+            self._stopping.wait(self._interval)
+            try:
+                self._spool.sync()
+            except OSError as error:
+                self._guard.caught("sync_the_spool", error)
+
+
+def _verdict(stored: Stored, index: int) -> Verdict:
+    if index in stored.rejects:
+        return Verdict.REJECTED
+    return Verdict.FORWARDED if index in stored.forwarded else Verdict.COMMITTED
+
+
+def _backoff(series: int) -> float:
+    """Seconds to the next attempt: doubling up to a limit, and random so that many processes do not knock at once."""
+    longest: float = min(LONGEST_BACKOFF, FIRST_BACKOFF * 2 ** min(series, 16))
+    return longest * random.uniform(0.5, 1.0)
