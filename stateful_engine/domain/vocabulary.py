@@ -76,3 +76,20 @@ class MessageRole(Word):
     SYSTEM = "system"
     TOOL = "tool"
     DEVELOPER = "developer"
+
+
+class Scope(Word):
+    """What a caller of the API may do; `admin` includes all others."""
+
+    SIGNALS_READ = "signals:read"
+    SIGNALS_WRITE = "signals:write"
+    QUERIES_READ = "queries:read"
+    QUERIES_WRITE = "queries:write"
+    INTERACTIONS_READ = "interactions:read"
+    INTERACTIONS_WRITE = "interactions:write"
+    ANALYTICS_READ = "analytics:read"
+    CONVERSATIONS_READ = "conversations:read"
+    CONVERSATIONS_WRITE = "conversations:write"
+    EXPERIMENTS_READ = "experiments:read"
+    EXPERIMENTS_WRITE = "experiments:write"
+    ADMIN = "admin"

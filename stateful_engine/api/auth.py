@@ -1,0 +1,89 @@
+"""Who is calling, and what they may do.
+
+`STATEFUL_AUTH` decides: `auto` is open only while the app is in debug or testing and asks for an API key otherwise;
+`none` is open; `api_key` asks always; a callable of the host takes the request and answers with a yes or no, or with
+the scopes of the caller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app
+
+from stateful_engine.domain.vocabulary import Scope
+from stateful_engine.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
+
+if TYPE_CHECKING:
+    from flask import Request
+
+    from stateful_engine.extension import Runtime
+
+ALL_SCOPES = frozenset(Scope)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A caller who was let in: a name for limits and logs, and what it may do."""
+
+    name: str
+    scopes: frozenset[Scope]
+    known: bool = True
+
+    def may(self, scope: Scope | None) -> bool:
+        """Whether this caller may use operations of `scope`."""
+        return scope is None or scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+ANYBODY = Principal("anybody", ALL_SCOPES, known=False)
+NOBODY = Principal("nobody", frozenset(), known=False)
+
+
+def authenticate(runtime: Runtime, request: Request) -> Principal:
+    """The caller of `request`; raises `AuthenticationError` with the remedies when nobody is known to be calling."""
+    setting = runtime.settings.auth
+    if callable(setting):
+        return _ask_host(setting, request)
+    if setting == "none" or (setting == "auto" and (current_app.debug or current_app.testing)):
+        return ANYBODY
+    raise AuthenticationError(
+        "this API asks for a key; create one with `flask stateful keys create` and send it as `Authorization: Bearer "
+        "…` or `X-API-Key`, or let your own function decide with STATEFUL_AUTH=callable, or open the API to everybody "
+        "who can reach it with STATEFUL_AUTH=none"
+    )
+
+
+def authorize(principal: Principal, scope: Scope | None) -> None:
+    """Raise `PermissionDeniedError` unless the caller may use operations of `scope`."""
+    if not principal.may(scope):
+        raise PermissionDeniedError(f"this caller may not use {scope}; use a key that has the scope {scope}")
+
+
+def _ask_host(decide: Callable[..., Any], request: Request) -> Principal:
+    """What the host's function says: True, the name of the caller, its scopes, a `Principal`, or False and None."""
+    answer = current_app.ensure_sync(decide)(request)
+    if answer is None or answer is False:
+        raise AuthenticationError(
+            "this app did not let the request in; send the credentials that its developer gave you"
+        )
+    if isinstance(answer, Principal):
+        return answer
+    if answer is True:
+        return Principal("host", ALL_SCOPES)
+    if isinstance(answer, str) and answer:
+        return Principal(answer, ALL_SCOPES)
+    if isinstance(answer, (list, tuple, set, frozenset)):
+        return Principal("host", _scopes(answer))
+    raise ConfigurationError(
+        f"STATEFUL_AUTH returned {type(answer).__name__}; return True or False, the caller's name, or a list of scopes"
+    )
+
+
+def _scopes(names: Iterable[Any]) -> frozenset[Scope]:
+    try:
+        return frozenset(Scope(str(name)) for name in names)
+    except ValueError as error:
+        known = ", ".join(ALL_SCOPES)
+        raise ConfigurationError(f"STATEFUL_AUTH returned {error}; the scopes are {known}") from None

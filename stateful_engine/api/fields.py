@@ -1,0 +1,192 @@
+"""The kinds of value that query strings and bodies are made of: each reads strictly, folds what may be folded, and
+describes itself to OpenAPI.
+
+Numbers of a body must be numbers (a text, a boolean, NaN or Infinity is none); numbers of a query string are digits.
+Texts that a filter compares may not hold what no database stores; texts that are kept are cleaned later instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import Annotated, Any
+
+from pydantic import (
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from stateful_engine.domain import clock
+from stateful_engine.domain.timeframes import canonical_timeframe
+from stateful_engine.domain.vocabulary import Action, InteractionSource, InteractionType, Outcome
+from stateful_engine.errors import InvalidInputError
+from stateful_engine.services import inputs
+
+OWN_FAULT = "stateful"
+MAX_DAYS = 36_500
+MAX_PRICE = 1e12
+MAX_PERCENTAGE = 1e6
+MAX_TEXT = 20_000
+MAX_NAME = 256
+SURROGATES = range(0xD800, 0xE000)
+
+
+def wrong(code: str, detail: str) -> PydanticCustomError:
+    """The error by which a validator here says what it minds."""
+    return PydanticCustomError(OWN_FAULT, "{detail}", {"code": code, "detail": detail})
+
+
+@dataclass(frozen=True, slots=True)
+class WholeNumber:
+    """A whole number between two others, written as digits in a query string and as a number in a body."""
+
+    least: int
+    most: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+    def read(self, value: Any) -> int:
+        """The number, or what is wrong with it."""
+        number = value if isinstance(value, int) and not isinstance(value, bool) else self._from_digits(value)
+        if not self.least <= number <= self.most:
+            raise wrong("OUT_OF_RANGE", f"must be from {self.least} to {self.most}")
+        return number
+
+    def _from_digits(self, value: Any) -> int:
+        if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,18}", value):
+            raise wrong("WRONG_TYPE", f"must be a whole number from {self.least} to {self.most}")
+        return int(value)
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A word of a closed vocabulary, in any case and in the spellings that direct calls take too."""
+
+    words: type[Enum]
+    fold: Callable[[Any], str]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "enum": list(self.words.__members__)}
+
+    def read(self, value: Any) -> str:
+        """The word as it is spelled in the vocabulary, or which words there are."""
+        word = self._folded(value) if isinstance(value, str) and len(value) <= MAX_NAME else ""
+        if word not in self.words.__members__:
+            raise wrong("NOT_ALLOWED", f"must be one of {', '.join(self.words.__members__)}")
+        return word
+
+    def _folded(self, value: str) -> str:
+        try:
+            return self.fold(value)
+        except InvalidInputError:
+            return ""
+
+
+def is_storable(text: str) -> bool:
+    """Whether a database can hold, and therefore find, this text."""
+    return not any(character == "\0" or ord(character) in SURROGATES for character in text)
+
+
+def _searchable(value: Any) -> Any:
+    if isinstance(value, str) and not is_storable(value):
+        raise wrong("NOT_ALLOWED", "holds characters that no record can hold; remove NUL and surrogate characters")
+    return value
+
+
+def _timeframe(value: Any) -> Any:
+    found = canonical_timeframe(_searchable(value)) if isinstance(value, str) else None
+    if found is None:
+        raise wrong("NOT_ALLOWED", "is no timeframe; use one such as 1m, 5m, 15m, 1H, 4H, 1D, 1W or 1M")
+    return found
+
+
+def _upper(value: str) -> str:
+    return value.strip().upper()
+
+
+def _query_flag(value: Any) -> Any:
+    words = {"true": True, "1": True, "false": False, "0": False}
+    known = words.get(value.lower()) if isinstance(value, str) else value
+    if not isinstance(known, bool):
+        raise wrong("WRONG_TYPE", "must be true or false")
+    return known
+
+
+def _person(value: Any) -> Any:
+    """Ids of people are text; messengers send them as numbers."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**30 else value
+
+
+def _moment(value: Any) -> Any:
+    if not isinstance(value, str) or not re.match(r"[0-9]{4}-", value):
+        raise wrong("WRONG_TYPE", "must be a time as text, for example 2026-01-31T12:00:00Z")
+    try:
+        moment = _TIMES.validate_python(value)
+    except ValidationError:
+        raise wrong("WRONG_TYPE", "is no time; write it as ISO 8601, for example 2026-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    if not datetime(2000, 1, 1, tzinfo=timezone.utc) <= moment <= clock.now() + timedelta(days=1):
+        raise wrong("OUT_OF_RANGE", "must be after the year 2000 and not in the future")
+    return moment.astimezone(timezone.utc)
+
+
+def _source(value: str) -> str:
+    """The direct calls take any text for UNKNOWN; a caller of the API is told which words there are."""
+    word = inputs.interaction_source(value)
+    return word if word != InteractionSource.UNKNOWN.value or _upper(value) == word else ""
+
+
+_TIMES = TypeAdapter(datetime)
+
+Limit = Annotated[int, WholeNumber(1, 100)]
+Days = Annotated[int, WholeNumber(0, MAX_DAYS)]
+DaysToKeep = Annotated[int, WholeNumber(1, MAX_DAYS)]
+StatusCode = Annotated[int, WholeNumber(100, 599)]
+Tokens = Annotated[int, WholeNumber(0, 10**9)]
+Rating = Annotated[int, WholeNumber(1, 5)]
+
+Price = Annotated[float, Strict(), Field(gt=0, le=MAX_PRICE, allow_inf_nan=False)]
+Percentage = Annotated[float, Strict(), Field(ge=-MAX_PERCENTAGE, le=MAX_PERCENTAGE, allow_inf_nan=False)]
+Confidence = Annotated[float, Strict(), Field(ge=0, le=100, allow_inf_nan=False)]
+Milliseconds = Annotated[float, Strict(), Field(ge=0, le=1e9, allow_inf_nan=False)]
+Cost = Annotated[float, Strict(), Field(ge=0, le=1e6, allow_inf_nan=False)]
+Flag = Annotated[bool, Strict()]
+QueryFlag = Annotated[bool, BeforeValidator(_query_flag)]
+
+FilterText = Annotated[str, Field(min_length=1, max_length=MAX_NAME), BeforeValidator(_searchable)]
+Cursor = Annotated[str, Field(min_length=1, max_length=512), BeforeValidator(_searchable)]
+Name = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_NAME)]
+Text = Annotated[str, Strict(), Field(max_length=MAX_TEXT)]
+PersonId = Annotated[str, BeforeValidator(_person), Field(min_length=1, max_length=MAX_NAME)]
+Timeframe = Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "examples": ["1H"]})]
+Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
+
+ActionWord = Annotated[str, OneOf(Action, _upper)]
+OutcomeWord = Annotated[str, OneOf(Outcome, inputs.outcome)]
+InteractionTypeWord = Annotated[str, OneOf(InteractionType, inputs.interaction_type)]
+InteractionSourceWord = Annotated[str, OneOf(InteractionSource, _source)]
+
+AnyText = Annotated[Any, WithJsonSchema({"type": "string"})]
+AnyNumber = Annotated[Any, WithJsonSchema({"type": "number"})]
+AnyObject = Annotated[Any, WithJsonSchema({"type": "object", "properties": {}, "additionalProperties": True})]
+"""Values that `domain.direct` reads and checks; here they are only described."""
+
+CLIENT_REF = "Your own name for this call; repeating the call with it acts once."

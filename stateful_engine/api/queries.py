@@ -1,0 +1,142 @@
+"""Operations on queries: log one that was answered elsewhere, and find them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from stateful_engine.api import fields
+from stateful_engine.api.contract import Answer, Call, Nothing, Operation, Reply
+from stateful_engine.api.pages import page_reply
+from stateful_engine.api.schemas import Body, Envelope, Json, LoggedQuery, PageEnvelope, PageQuery
+from stateful_engine.domain.vocabulary import Scope
+from stateful_engine.services import inputs
+from stateful_engine.storage.gpt_queries import QueryFilters
+
+if TYPE_CHECKING:
+    from stateful_engine.extension import Runtime
+
+
+class QueryData(Body):
+    """What was asked."""
+
+    endpoint: fields.Name = Field(description="Which endpoint was called.")
+    method: fields.Name | None = Field(default=None, description="HTTP method.")
+    params: dict[str, Any] | None = Field(default=None, description="Parameters of the call.")
+    user_query: fields.Text | None = Field(default=None, description="What the user asked, in words.")
+    session_id: fields.Name | None = Field(default=None, description="Groups queries of one session.")
+
+
+class ResponseData(Body):
+    """What was answered."""
+
+    status_code: fields.StatusCode | None = Field(default=None, description="HTTP status of the answer.")
+    data: Json = Field(default=None, description="Body of the answer.")
+    processing_time_ms: fields.Milliseconds | None = Field(default=None, description="How long it took.")
+    ai_model: fields.Name | None = Field(default=None, description="Model that answered, when one did.")
+    tokens_used: fields.Tokens | None = Field(default=None, description="Tokens that the model used.")
+    prompt_tokens: fields.Tokens | None = Field(default=None, description="Tokens of the prompt.")
+    completion_tokens: fields.Tokens | None = Field(default=None, description="Tokens of the completion.")
+    cost_usd: fields.Cost | None = Field(default=None, description="What it cost, in US dollars.")
+    ai_reasoning_time_ms: fields.Milliseconds | None = Field(default=None, description="How long the model reasoned.")
+    confidence_score: fields.Confidence | None = Field(default=None, description="How sure the answer was, 0 to 100.")
+    feedback_rating: fields.Rating | None = Field(default=None, description="Rating by the user, 1 to 5.")
+    is_successful: fields.Flag | None = Field(default=None, description="Whether it worked; else by status_code.")
+    error_message: fields.Text | None = Field(default=None, description="What went wrong.")
+
+
+class LogQueryBody(Body):
+    """A query and its answer."""
+
+    query_data: QueryData = Field(description="What was asked.")
+    response_data: ResponseData | None = Field(default=None, description="What was answered.")
+    client_ref: fields.Name | None = Field(default=None, description=fields.CLIENT_REF)
+
+
+class LogQueryReply(Envelope):
+    """The recorded query."""
+
+    query_id: str
+    pending: bool | None = Field(default=None, description="True when it is kept safe but not yet in the database.")
+
+
+class QueryHistoryQuery(PageQuery):
+    """Which queries to list."""
+
+    endpoint: fields.FilterText | None = Field(default=None, description="Only this endpoint.")
+    session_id: fields.FilterText | None = Field(default=None, description="Only this session.")
+    successful: fields.QueryFlag | None = Field(default=None, description="Only those that worked, or did not.")
+
+
+class QueryHistoryReply(PageEnvelope):
+    """A page of queries, newest first."""
+
+    queries: list[LoggedQuery]
+
+
+def log_query(runtime: Runtime, call: Call[Nothing, LogQueryBody]) -> Answer:
+    """Record a query that was answered elsewhere."""
+    query = call.body.query_data.model_dump(exclude_none=True)
+    response = call.body.response_data.model_dump(exclude_none=True) if call.body.response_data else {}
+    saved = runtime.state_manager.save_query(query, response, _context(call, query), durable=True)
+    pending = {"pending": True} if saved.pending else {}
+    headers = {"X-Query-ID": saved.id}
+    return Reply({"query_id": saved.id, **pending}, 202 if saved.pending else 200, headers=headers)
+
+
+def _context(call: Call[Nothing, LogQueryBody], query: dict[str, Any]) -> dict[str, Any]:
+    """What the request says about its caller, where the body does not say it."""
+    info = call.info
+    known = {
+        "user_agent": info.user_agent,
+        "ip_address": info.remote_addr,
+        "session_id": info.session_id,
+        "referer": info.referer,
+        "conversation_ref": info.conversation_ref,
+        "user_ref": info.user_ref,
+        "gpt_id": info.gpt_id,
+        "request_id": info.request_id,
+    }
+    return {name: value for name, value in known.items() if value is not None and name not in query}
+
+
+def query_history(runtime: Runtime, call: Call[QueryHistoryQuery, Nothing]) -> Answer:
+    """One page of queries, newest first."""
+    wanted = call.query
+    filters = QueryFilters(
+        endpoint=wanted.endpoint,
+        is_successful=wanted.successful,
+        session_id=wanted.session_id,
+        since=inputs.window_start(wanted.days),
+    )
+    return page_reply("queries", runtime.state_manager.query_page(filters, wanted.cursor, wanted.limit), wanted)
+
+
+OPERATIONS = (
+    Operation(
+        name="logQuery",
+        method="POST",
+        path="/log-query",
+        summary="Log a query and its answer",
+        description="Records what was asked of a signal endpoint and what it answered, for later analysis.",
+        scope=Scope.QUERIES_WRITE,
+        handler=log_query,
+        body_model=LogQueryBody,
+        response_model=LogQueryReply,
+        success_statuses=(200, 202),
+        tag="queries",
+    ),
+    Operation(
+        name="getQueryHistory",
+        method="GET",
+        path="/query-history",
+        summary="List logged queries",
+        description="Lists logged queries, newest first, with filters; next_cursor leads to the next page.",
+        scope=Scope.QUERIES_READ,
+        handler=query_history,
+        query_model=QueryHistoryQuery,
+        response_model=QueryHistoryReply,
+        tag="queries",
+    ),
+)
