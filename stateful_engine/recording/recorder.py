@@ -20,6 +20,7 @@ from stateful_engine.recording.frames import MAX_PAYLOAD, frame
 from stateful_engine.recording.rejects import Rejects
 from stateful_engine.recording.sinks import DatabaseSink, Sink
 from stateful_engine.recording.spool import Spool
+from stateful_engine.recording.stream import Stream, StreamSink
 from stateful_engine.recording.writer import OnCommit, Verdict, Writer
 
 if TYPE_CHECKING:
@@ -59,13 +60,18 @@ class Recorder:
     ) -> None:
         self._settings = settings
         self._guard = guard
-        self._on_commit = on_commit
-        self._sink: Sink = _sink_for(database, settings)
+        self.on_commit = on_commit
+        self._stream = Stream(settings.stream_url) if settings.stream_url else None
+        self._sink = self._make_sink(database)
         self._spool = Spool(settings.spool_dir, max_bytes=settings.spool_max_bytes)
         self._rejects = Rejects(settings.spool_dir)
         self._writer: Writer | None = None
         self._looked_back = False
         _living.add(self)
+
+    def _make_sink(self, database: Database) -> Sink:
+        direct = DatabaseSink(database, self._settings)
+        return direct if self._stream is None else StreamSink(self._stream, direct, self._settings)
 
     def record(self, *records: Record) -> None:
         """Take `records`: when this returns they survive the end of this process, however it ends.
@@ -130,7 +136,30 @@ class Recorder:
         if self._spool.has_segments():
             writer = self._running()
             if writer is not None:
-                writer.caught_up.wait(timeout)
+                writer.first_look(timeout)
+
+    def start(self) -> None:
+        """Start the writer before the first record, for the sake of files that dead processes left behind."""
+        self._running()
+
+    def drain(self, timeout: float = 60.0) -> bool:
+        """Store what this process and processes that are gone have in the spool; False when `timeout` came first."""
+        deadline = time.monotonic() + timeout
+        writer = self._running()
+        if writer is None or not writer.look_again(timeout):
+            return False
+        return self.flush(max(0.0, deadline - time.monotonic()))
+
+    def retry_rejected(self) -> int:
+        """Put the records that were set aside back into the spool; returns how many."""
+        count = 0
+        for path, payloads in self._rejects.take():
+            for payload in payloads:
+                self._spool.append(frame(payload), 1)
+            self._spool.sync()
+            path.unlink()
+            count += len(payloads)
+        return count
 
     def close(self, timeout: float = 5.0) -> bool:
         """Store what can be stored within `timeout` seconds and stop; True when nothing is left in the spool.
@@ -160,7 +189,7 @@ class Recorder:
             dropped=spool.refused,
             rejected=self._rejects.count(),
             writer_alive=writer is not None and writer.is_alive(),
-            stream_lag=None,
+            stream_lag=self._stream.lag() if self._stream else None,
             last_error=writer.last_error if writer else None,
         )
 
@@ -182,7 +211,7 @@ class Recorder:
                 self._sink,
                 self._guard,
                 flush_interval=self._settings.flush_interval,
-                on_commit=self._on_commit,
+                on_commit=self.on_commit,
             )
             try:
                 writer.start()
@@ -210,10 +239,6 @@ def _line(record: Record) -> bytes:
     if len(payload) > MAX_PAYLOAD:
         raise PayloadTooLargeError(f"a record may hold {MAX_PAYLOAD >> 20} MiB; record less at a time")
     return frame(payload)
-
-
-def _sink_for(database: Database, settings: Settings) -> Sink:
-    return DatabaseSink(database, settings)
 
 
 _living: weakref.WeakSet[Recorder] = weakref.WeakSet()

@@ -17,8 +17,8 @@ from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.redaction import clean_json, redact
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.recording.records import Call, Record, Row, truncated
-from stateful_engine.storage import gpt_queries, interactions, signals
-from stateful_engine.storage.base import Base, UtcDateTime
+from stateful_engine.storage import gpt_queries, interactions, signals, tables
+from stateful_engine.storage.base import UtcDateTime
 
 if TYPE_CHECKING:
     from stateful_engine.config import Settings
@@ -43,9 +43,7 @@ class _Shape:
 
 @cache
 def _shape(table: str) -> _Shape:
-    if table not in Base.metadata.tables:
-        raise ValueError(f"no table is called {table!r}")
-    columns = Base.metadata.tables[table].columns
+    columns = tables.table(table).columns
     times = tuple(column.name for column in columns if isinstance(column.type, UtcDateTime))
     names = frozenset(column.name for column in columns)
     return _Shape(names, times, _DEFAULTS.get(table, {}), "updated_at" in names)
@@ -54,21 +52,21 @@ def _shape(table: str) -> _Shape:
 def rows_of(record: Record, settings: Settings) -> TableRows:
     """The rows that `record` stands for, by table, ready for the database.
 
-    Raises `ValueError` or `TypeError` for a record that cannot be understood.
+    Raises `ValueError`, `TypeError` or `KeyError` (no such table) for a record that cannot be understood.
     """
-    tables = _call_tables(record, settings) if isinstance(record, Call) else record.tables
+    given = _call_tables(record, settings) if isinstance(record, Call) else record.tables
     made = from_epoch_us(record.created_us)
-    return {name: [_ready(name, row, made, settings) for row in rows] for name, rows in tables.items() if rows}
+    return {name: [_ready(name, row, made, settings) for row in rows] for name, rows in given.items() if rows}
 
 
 def _call_tables(call: Call, settings: Settings) -> TableRows:
-    tables: TableRows = {signals.TABLE: call.signals, interactions.TABLE: call.interactions}
+    given: TableRows = {signals.TABLE: call.signals, interactions.TABLE: call.interactions}
     if call.query is not None:
         query = {**call.query, "query_id": call.query_id}
         if call.body is not None and settings.capture_response:
             query["response_data"] = response_data(call.body, settings)
-        tables[gpt_queries.TABLE] = [query]
-    return tables
+        given[gpt_queries.TABLE] = [query]
+    return given
 
 
 def response_data(body: bytes, settings: Settings) -> Any:

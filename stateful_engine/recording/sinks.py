@@ -7,19 +7,25 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from stateful_engine.errors import SchemaError, StorageUnavailableError
+from stateful_engine.errors import ConfigurationError, SchemaError, StorageUnavailableError
 from stateful_engine.recording import records
 from stateful_engine.recording.rejects import Reject
 from stateful_engine.recording.rows import TableRows, rows_of
 from stateful_engine.storage import bulk, rollups
-from stateful_engine.storage.base import Base
+from stateful_engine.storage import tables as all_tables
 
 if TYPE_CHECKING:
     from stateful_engine.config import Settings
     from stateful_engine.storage.database import Database
 
-AWAY = (StorageUnavailableError, SchemaError)
+AWAY = (StorageUnavailableError, SchemaError, ConfigurationError)
 """Errors that say nothing about the records: they are kept and tried again."""
+
+HOPELESS = 8
+"""Records in a row that fail before it is asked whether anything can be stored at all."""
+
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What reading a record may raise that is none."""
 
 _FAULTS_OF_DATA = frozenset({"DataError", "IntegrityError", "StatementError", "ValueError", "TypeError", "KeyError"})
 
@@ -31,6 +37,7 @@ class Stored:
     counts: Counter[str] = field(default_factory=Counter)
     rejects: dict[int, Reject] = field(default_factory=dict)
     forwarded: set[int] = field(default_factory=set)
+    committed: bool = False
 
 
 class Sink(Protocol):
@@ -64,7 +71,7 @@ class DatabaseSink:
         failures: list[tuple[_Item, Exception]] = []
         if items:
             self._store(items, stored, failures)
-        if failures and len(failures) == len(items):
+        if failures and not stored.committed:
             _blame_the_environment(failures)
         for item, error in failures:
             stored.rejects[item.index] = Reject(item.payload, reason_of(error))
@@ -75,18 +82,21 @@ class DatabaseSink:
         for index, payload in enumerate(payloads):
             try:
                 items.append(_Item(index, payload, rows_of(records.decode(payload), self._settings)))
-            except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            except UNREADABLE as error:
                 stored.rejects[index] = Reject(payload, f"unreadable: {reason_of(error)}")
         return items
 
     def _store(self, items: list[_Item], stored: Stored, failures: list[tuple[_Item, Exception]]) -> None:
         try:
             stored.counts.update(self._commit(items))
+            stored.committed = True
         except AWAY:
             raise
         except Exception as error:  # noqa: BLE001  whatever the driver raises, the records beside it are stored
             if len(items) == 1:
                 failures.append((items[0], error))
+                if len(failures) == HOPELESS and not stored.committed:
+                    _blame_the_environment(failures)
                 return
             middle = len(items) // 2
             self._store(items[:middle], stored, failures)
@@ -96,7 +106,7 @@ class DatabaseSink:
         """Insert the rows of all items in one transaction, with what is derived from the new ones."""
         tables = merged(items)
         with self._database.connection() as connection:
-            new = {name: bulk.insert_new(connection, Base.metadata.tables[name], rows) for name, rows in tables.items()}
+            new = {name: bulk.insert_new(connection, all_tables.table(name), rows) for name, rows in tables.items()}
             rollups.apply(connection, new)
         return {name: len(rows) for name, rows in new.items() if rows}
 
@@ -107,7 +117,7 @@ def merged(items: Sequence[_Item]) -> TableRows:
     for item in items:
         for name, rows in item.tables.items():
             together.setdefault(name, []).extend(rows)
-    return {table.name: together[table.name] for table in Base.metadata.sorted_tables if table.name in together}
+    return {table.name: together[table.name] for table in all_tables.metadata.sorted_tables if table.name in together}
 
 
 def reason_of(error: BaseException) -> str:

@@ -59,8 +59,10 @@ class Writer:
         self._failed_attempts = 0
         self._quiet_passes = 0
         self._next_look = 0.0
+        self._looks_wanted = 1
+        self._looks_seen = 0
+        self._looks_done = 0
         self.idle = False
-        self.caught_up = threading.Event()
         self.last_error: str | None = None
         self._threads = [
             threading.Thread(target=self._run, name="stateful-writer", daemon=True),
@@ -102,6 +104,22 @@ class Writer:
             )
             return self._spool.settled >= sequence
 
+    def first_look(self, timeout: float) -> bool:
+        """Wait until what dead processes had left behind at the start is stored; False after `timeout` seconds."""
+        return self._wait_for_look(1, timeout)
+
+    def look_again(self, timeout: float) -> bool:
+        """Adopt whatever is to be adopted now and wait until it is stored; False after `timeout` seconds."""
+        with self._changed:
+            self._looks_wanted += 1
+            wanted = self._looks_wanted
+        self.wake()
+        return self._wait_for_look(wanted, timeout)
+
+    def _wait_for_look(self, wanted: int, timeout: float) -> bool:
+        with self._changed:
+            return self._changed.wait_for(lambda: self._looks_done >= wanted, timeout)
+
     def verdicts(self, sequences: range, timeout: float) -> list[Verdict | None]:
         """What became of awaited records, once all are settled; None for those that are not within `timeout`."""
         self.wait_until(sequences[-1], 0 if self.away else timeout, patient=False)
@@ -138,16 +156,30 @@ class Writer:
 
     def _pass(self) -> bool:
         """Store one batch of this process and one of an adopted segment; True when there is more to do at once."""
-        if time.monotonic() >= self._next_look:
-            self._spool.seal_old()
-            leftover = self._spool.look_around()
-            self._next_look = time.monotonic() + (0 if leftover else LOOK_AROUND_SECONDS)
+        leftover = self._look_around()
         full = self._store_from(self._spool.own())
         full |= self._store_from(self._spool.adopted())
-        adopted_left = self._spool.adopted() is not None
-        if not adopted_left and self._next_look > time.monotonic():
-            self.caught_up.set()
-        return full or adopted_left or self._spool.settled < self._wanted or bool(self._spool.durable)
+        if self._spool.adopted() is None and not leftover:
+            self._note_look_done()
+        else:
+            full = True
+        return full or self._spool.settled < self._wanted or bool(self._spool.durable)
+
+    def _look_around(self) -> bool:
+        """Look for files of dead processes when it is time to; True when some could not be taken over yet."""
+        if time.monotonic() < self._next_look and self._looks_wanted == self._looks_seen:
+            return False
+        self._looks_seen = self._looks_wanted
+        self._spool.seal_old()
+        leftover = self._spool.look_around()
+        self._next_look = time.monotonic() + (0 if leftover else LOOK_AROUND_SECONDS)
+        return leftover
+
+    def _note_look_done(self) -> None:
+        if self._looks_done != self._looks_seen:
+            with self._changed:
+                self._looks_done = self._looks_seen
+                self._changed.notify_all()
 
     def _store_from(self, segment: Segment | None) -> bool:
         """Store one batch from `segment`; True when it was a full one."""
@@ -156,6 +188,7 @@ class Writer:
         frames = segment.read(limit=BATCH_RECORDS, chunk=BATCH_BYTES)
         awaited = self._spool.awaited(segment, len(frames.payloads))
         stored = self._sink.store(frames.payloads, frozenset(awaited)) if frames.payloads else Stored()
+        self._succeeded()
         self._set_aside(stored, frames)
         self._announce(stored)
         with self._changed:
