@@ -1,0 +1,1 @@
+"""Door for people: the pages of the dashboard."""

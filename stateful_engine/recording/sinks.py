@@ -15,6 +15,8 @@ from stateful_engine.storage import bulk, rollups
 from stateful_engine.storage import tables as all_tables
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from stateful_engine.config import Settings
     from stateful_engine.storage.database import Database
 

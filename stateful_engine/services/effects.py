@@ -66,7 +66,7 @@ class Effects:
 
         Only the id of a signal that was made a moment ago is waited for.
         """
-        self._recorder.flush()
+        self._recorder.catch_up()
         deadline = time.monotonic() + self._settings.effect_wait
         pause = FIRST_PAUSE
         while True:

@@ -16,8 +16,11 @@ from stateful_engine.domain.extraction import ExtractedSignal, extract_one
 from stateful_engine.errors import SignalNotFoundError
 from stateful_engine.recording.columns import interaction_row, query_row, signal_row
 from stateful_engine.recording.records import Rows
+from stateful_engine.recording.rows import rows_of
+from stateful_engine.recording.sinks import insert_tables
 from stateful_engine.services import inputs
 from stateful_engine.services.effects import Effects, Execution
+from stateful_engine.services.retention import Retention
 from stateful_engine.storage import gpt_queries, interactions, signals
 from stateful_engine.storage.pages import Page
 
@@ -58,6 +61,7 @@ class StateManager:
         self._settings = settings
         self._analytics = analytics
         self._effects = Effects(database, recorder, settings, on_change=on_change)
+        self._retention = Retention(database, on_change=on_change)
 
     # Signals
 
@@ -108,7 +112,7 @@ class StateManager:
 
     def signal_page(self, filters: signals.SignalFilters, cursor: str | None, limit: int) -> Page:
         """One page of signals, newest first, with the cursor of the next."""
-        self._recorder.flush()
+        self._recorder.catch_up()
         with self._database.reading() as session:
             return signals.page(session, filters, cursor, limit)
 
@@ -183,7 +187,7 @@ class StateManager:
 
     def query_page(self, filters: gpt_queries.QueryFilters, cursor: str | None, limit: int) -> Page:
         """One page of queries, newest first."""
-        self._recorder.flush()
+        self._recorder.catch_up()
         with self._database.reading() as session:
             return gpt_queries.page(session, filters, cursor, limit)
 
@@ -211,7 +215,7 @@ class StateManager:
 
     def interaction_page(self, filters: interactions.InteractionFilters, cursor: str | None, limit: int) -> Page:
         """One page of interactions, newest first."""
-        self._recorder.flush()
+        self._recorder.catch_up()
         with self._database.reading() as session:
             return interactions.page(session, filters, cursor, limit)
 
@@ -231,7 +235,7 @@ class StateManager:
 
     def cleanup_old_data(self, days_to_keep: int = 90, *, dry_run: bool = False) -> dict[str, Any]:
         """Delete what is older than `days_to_keep` days, children first; returns counts and the cutoff date."""
-        return self._effects.cleanup(days_to_keep, dry_run=dry_run)
+        return self._retention.cleanup(days_to_keep, dry_run=dry_run)
 
     # Ways to the store
 
@@ -245,7 +249,8 @@ class StateManager:
     def _join(self, session: Session, signal: ExtractedSignal, context: Mapping[str, Any]) -> str:
         signal_id = identifiers.signal_id()
         rows = _signal_rows(signal_id, signal, context)
-        self._effects.join(session, rows)
+        with self._database.joined(session) as connection:
+            insert_tables(connection, rows_of(rows, self._settings))
         return signal_id
 
 
