@@ -1,0 +1,214 @@
+"""Traffic for the demo: signals of the last weeks, who looked at them, who acted, and how the market decided.
+
+Everything goes through the public calls of the engine; only the clock is set back, so that it lies in the past.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from stateful_engine import (
+    get_state_manager,
+    log_user_interaction,
+    track_signal_execution,
+    track_telegram_click,
+)
+from stateful_engine.demo.candles import Candle, CandleStore, Series, rounded
+from stateful_engine.demo.strategy import LEAST_CANDLES, Analysis, analyse
+from stateful_engine.domain import clock
+from stateful_engine.domain.clock import clock_from, to_epoch_us
+from stateful_engine.domain.vocabulary import Action
+
+CONTEXT_CANDLES = 200
+PATIENCE = 96
+"""Candles after which a trade that reached neither stop nor target is closed."""
+
+ENGINES = {"trend_rules": "/api/gpts/signal", "sharp_rules": "/api/gpts/sinyal/tajam"}
+SOURCES = ("CHAT_GPT", "CHAT_GPT", "TELEGRAM", "WEB")
+READERS = 40
+CLICK_SHARE, EXECUTION_SHARE, FEEDBACK_SHARE, FAILURE_SHARE = 0.7, 0.55, 0.12, 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One signal of the past: what was said when, and where in the candles that was."""
+
+    moment: datetime
+    analysis: Analysis
+    ahead: tuple[Candle, ...]
+    signal_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """How a trade ended: at what price, how many candles later, and why."""
+
+    price: float
+    candles: int
+    reason: str
+
+
+def play(store: CandleStore, *, signals: int, seed: int, days: int = 30) -> Counter[str]:
+    """Play `signals` signals of the last `days` days and what followed them; counts by kind.
+
+    The same seed gives the same story, apart from the ids. Needs an app context.
+    """
+    dice = random.Random(seed)
+    counts: Counter[str] = Counter()
+    told = [_tell(scene, dice, counts) for scene in _scenes(store, dice, signals, days)]
+    for scene in told:
+        _follow(scene, dice, counts)
+    return counts
+
+
+# What was said
+
+
+def _scenes(store: CandleStore, dice: random.Random, signals: int, days: int) -> list[Played]:
+    """The moments of the play in the order of time, spread over all markets that have enough candles."""
+    spans = [_span(store, symbol, timeframe, days) for symbol, frames in store.markets.items() for timeframe in frames]
+    long_enough = [series for series in spans if len(series.candles) > LEAST_CANDLES]
+    if not long_enough:
+        raise ValueError(f"no market has more than {LEAST_CANDLES} candles; give a folder with longer files")
+    now = clock.now()
+    scenes = [_scene(dice.choice(long_enough), dice, now, days) for _ in range(signals)]
+    return sorted(scenes, key=lambda scene: scene.moment)
+
+
+def _span(store: CandleStore, symbol: str, timeframe: str, days: int) -> Series:
+    probe = store.series(symbol, timeframe, count=1)
+    return store.series(symbol, timeframe, count=CONTEXT_CANDLES + days * 86_400 // probe.seconds)
+
+
+def _scene(series: Series, dice: random.Random, now: datetime, days: int) -> Played:
+    """A signal at the close of a random candle; the last candle of any series counts as closed just now."""
+    count = len(series.candles)
+    oldest = max(LEAST_CANDLES, count - days * 86_400 // series.seconds)
+    end = dice.randint(oldest, count)
+    age = timedelta(seconds=(count - end) * series.seconds + dice.uniform(1, min(series.seconds, 1800)))
+    return Played(
+        now - min(age, timedelta(days=days)), analyse(series.until(end, count=CONTEXT_CANDLES)), series.candles[end:]
+    )
+
+
+def _tell(scene: Played, dice: random.Random, counts: Counter[str]) -> Played:
+    """Log the query and its signal, and now and then one that failed."""
+    engine = dice.choice(list(ENGINES))
+    source = dice.choice(SOURCES)
+    series = scene.analysis.series
+    context = _caller(source, dice) | {"source": source, "source_engine": engine, "endpoint": ENGINES[engine]}
+    query = {
+        "endpoint": ENGINES[engine],
+        "method": "GET" if engine == "trend_rules" else "POST",
+        "params": {"symbol": series.symbol, "tf": series.timeframe},
+    }
+    manager = get_state_manager()
+    with _at(scene.moment):
+        if dice.random() < FAILURE_SHARE:
+            manager.log_gpt_query(query, _answer(None, 500, dice), context)
+            counts["failed queries"] += 1
+        signal = scene.analysis.signal()
+        context["query_id"] = manager.log_gpt_query(query, _answer(signal, 200, dice), context)
+        signal_id = manager.save_signal_history(signal, context)
+    counts["signals"] += 1
+    return Played(scene.moment, scene.analysis, scene.ahead, signal_id)
+
+
+def _answer(signal: dict[str, Any] | None, status: int, dice: random.Random) -> dict[str, Any]:
+    data = {"status": "success", "signal": signal} if signal else {"status": "error"}
+    return {"status_code": status, "data": data, "processing_time_ms": round(dice.lognormvariate(3.4, 0.5), 1)}
+
+
+def _caller(source: str, dice: random.Random) -> dict[str, Any]:
+    """Who asked; a custom GPT says which conversation and which pseudonym it asks for."""
+    reader = dice.randrange(READERS)
+    if source != "CHAT_GPT":
+        return {"user_agent": "TelegramBot (demo)" if source == "TELEGRAM" else "Mozilla/5.0 (demo)"}
+    return {
+        "user_agent": "ChatGPT-User/1.0 (demo)",
+        "conversation_ref": f"demo-conversation-{dice.randrange(READERS * 3)}",
+        "user_ref": f"demo-reader-{reader}",
+        "gpt_id": "g-demo",
+    }
+
+
+# What followed
+
+
+def _follow(scene: Played, dice: random.Random, counts: Counter[str]) -> None:
+    """Views, clicks, an execution and the outcome, as far as they lie before now."""
+    reader = f"demo-reader-{dice.randrange(READERS)}"
+    seen = scene.moment + timedelta(seconds=dice.uniform(5, 600))
+    if dice.random() < CLICK_SHARE and _happened(seen):
+        _look(scene.signal_id, reader, seen, dice, counts)
+    analysis = scene.analysis
+    if analysis.action is Action.HOLD:
+        return
+    acted = seen + timedelta(seconds=dice.uniform(5, 900))
+    if dice.random() < EXECUTION_SHARE and _happened(acted):
+        with _at(acted):
+            price = rounded(analysis.entry * dice.uniform(0.9995, 1.0005))
+            track_signal_execution(scene.signal_id, price, source=dice.choice(("TELEGRAM", "WEB")), user_id=reader)
+        counts["executions"] += 1
+    _close(scene, counts)
+
+
+def _look(signal_id: str, reader: str, moment: datetime, dice: random.Random, counts: Counter[str]) -> None:
+    with _at(moment):
+        if dice.random() < 0.5:
+            track_telegram_click(signal_id, chat_id=dice.randrange(10**6, 10**7), username=reader, user_id=reader)
+        else:
+            log_user_interaction(signal_id, dice.choice(("VIEW", "CLICK", "SHARE")), "WEB", reader)
+        if dice.random() < FEEDBACK_SHARE:
+            log_user_interaction(signal_id, "FEEDBACK", "WEB", reader, {"rating": dice.randint(1, 5)})
+            counts["interactions"] += 1
+    counts["interactions"] += 1
+
+
+def _close(scene: Played, counts: Counter[str]) -> None:
+    """Report the outcome once the candles after the signal have decided it."""
+    ending = first_touch(scene.analysis, scene.ahead)
+    if ending is None:
+        counts["still open"] += 1
+        return
+    closed = scene.moment + timedelta(seconds=ending.candles * scene.analysis.series.seconds)
+    with _at(min(closed, clock.now())):
+        get_state_manager().record_outcome(
+            scene.signal_id, None, exit_price=ending.price, closed_at=clock.now(), exit_reason=ending.reason
+        )
+    counts["outcomes"] += 1
+
+
+def first_touch(analysis: Analysis, ahead: tuple[Candle, ...]) -> Exit | None:
+    """Which of stop and first target the price touched first; the stop where one candle touched both.
+
+    Closed at the market after `PATIENCE` candles; None while that is open.
+    """
+    stop, target = analysis.stop, analysis.targets[0]
+    assert stop is not None
+    side = 1 if analysis.action is Action.BUY else -1
+    for count, candle in enumerate(ahead[:PATIENCE], start=1):
+        worst, best = (candle.low, candle.high) if side > 0 else (candle.high, candle.low)
+        if worst * side <= stop * side:
+            return Exit(stop, count, "SL")
+        if best * side >= target * side:
+            return Exit(target, count, "TP")
+    return Exit(ahead[PATIENCE - 1].close, PATIENCE, "EXPIRED") if len(ahead) >= PATIENCE else None
+
+
+def _happened(moment: datetime) -> bool:
+    return moment <= clock.now()
+
+
+@contextmanager
+def _at(moment: datetime) -> Iterator[None]:
+    """Let it be `moment` inside the block."""
+    nanoseconds = to_epoch_us(moment) * 1000
+    with clock_from(lambda: nanoseconds):
+        yield

@@ -1,0 +1,102 @@
+"""The demo host: a small Flask app that answers with trading signals and remembers them with stateful_engine.
+
+    flask --app wsgi db upgrade
+    flask --app wsgi demo-traffic
+    flask --app wsgi run
+
+Settings come from the environment, for example `FLASK_STATEFUL_CANDLES=data/candles`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from flask import Blueprint, Flask, current_app, jsonify, request
+from flask.typing import ResponseReturnValue
+from flask_migrate import Migrate
+from flask_sqlalchemy import SQLAlchemy
+
+from stateful_engine import StatefulEngine, get_state_manager, track_signal_generation
+from stateful_engine.demo import strategy
+from stateful_engine.demo.candles import CandleStore, UnknownMarketError
+
+db = SQLAlchemy()
+migrate = Migrate()
+engine = StatefulEngine(db=db)
+bp = Blueprint("signals", __name__, url_prefix="/api/gpts", cli_group=None)
+
+
+def create_app(config: dict[str, Any] | None = None) -> Flask:
+    """The app factory; `config` overrides the environment."""
+    app = Flask(__name__)
+    app.config["SQLALCHEMY_DATABASE_URI"] = "sqlite:///host.sqlite"
+    app.config.from_prefixed_env()
+    app.config.update(config or {})
+
+    db.init_app(app)
+    migrate.init_app(app, db, directory=str(Path(__file__).with_name("migrations")))
+    engine.init_app(app)
+
+    app.extensions["candles"] = CandleStore(app.config.get("STATEFUL_CANDLES"))
+    app.register_blueprint(bp)
+    return app
+
+
+@bp.get("/signal")
+@track_signal_generation(endpoint_name="/api/gpts/signal", source_engine="trend_rules")
+def trend_signal() -> ResponseReturnValue:
+    """A trade idea for `?symbol=BTCUSDT&tf=1H`."""
+    series = candles().series(*asked_market(request.args))
+    return jsonify(status="success", signal=strategy.analyse(series).signal(), data_source=series.origin)
+
+
+@bp.post("/sinyal/tajam")
+@track_signal_generation(endpoint_name="/api/gpts/sinyal/tajam", source_engine="sharp_rules")
+def sharp_signal() -> ResponseReturnValue:
+    """A sharp signal (Indonesian: *sinyal tajam*) for `{"symbol": "BTCUSDT", "tf": "1H"}`, or the reason for none."""
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict):
+        return jsonify(status="error", message='send a JSON object, for example {"symbol": "BTCUSDT", "tf": "1H"}'), 400
+    symbol, timeframe = asked_market(body)
+    answer = strategy.sharp_signal(candles(), symbol, timeframe)
+    return jsonify(answer, data_source=candles().series(symbol, timeframe, count=1).origin)
+
+
+@bp.errorhandler(UnknownMarketError)
+@bp.errorhandler(strategy.TooFewCandlesError)
+def refuse(error: Exception) -> ResponseReturnValue:
+    """What a caller asked for cannot be answered; the message says what can."""
+    return jsonify(status="error", message=str(error)), 400
+
+
+@bp.cli.command("demo-traffic")
+@click.option("--signals", default=300, show_default=True, type=click.IntRange(1, 100_000), help="How many to play.")
+@click.option("--seed", default=7, show_default=True, help="The same seed tells the same story.")
+@click.option("--once", is_flag=True, help="Do nothing when there are signals already.")
+def demo_traffic(signals: int, seed: int, once: bool) -> None:
+    """Play signals, clicks, executions and outcomes of the last 30 days."""
+    from stateful_engine.demo.traffic import play
+
+    if once and get_state_manager().get_signal_history(limit=1):
+        click.echo("there are signals already; nothing played")
+        return
+    counts = play(candles(), signals=signals, seed=seed)
+    click.echo("played " + ", ".join(f"{count} {what}" for what, count in counts.items()))
+
+
+def candles() -> CandleStore:
+    """The candles of the current app."""
+    store: CandleStore = current_app.extensions["candles"]
+    return store
+
+
+def asked_market(asked: Any) -> tuple[str, str]:
+    """Symbol and timeframe that a caller asks for; the first market when it names none."""
+    symbol, timeframes = next(iter(candles().markets.items()))
+    timeframe = asked.get("tf") or asked.get("timeframe") or ("1H" if "1H" in timeframes else timeframes[0])
+    return str(asked.get("symbol") or symbol), str(timeframe)
+
+
+app = create_app()
