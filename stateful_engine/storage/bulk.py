@@ -1,0 +1,178 @@
+"""Many rows at once, each exactly once: inserts that tell which rows were new.
+
+A row is known by the unique key of its table (`Table.info["key"]`). A key that is stored already with the same content
+is a repetition and is passed over; one with other content gets a new key, derived from the content, so that a
+repetition of that is recognised too. Rows are dicts of column to value: aware datetimes or microseconds for times,
+plain JSON for JSON columns; other keys are ignored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Table, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import IntegrityError
+
+from stateful_engine.domain.clock import to_epoch_us
+from stateful_engine.logging import logger
+from stateful_engine.storage import copying, encoding
+from stateful_engine.storage.base import utc
+
+Row = Mapping[str, Any]
+
+COPY_FROM = 20
+"""Rows from which COPY is faster than INSERT, its savepoint included."""
+
+_ATTEMPTS = 3
+_LOOK_UP = 500
+
+
+@dataclass(frozen=True, slots=True)
+class InsertedKey:
+    """A row that was new: the key under which it is stored, and the row as it is stored."""
+
+    key: str
+    row: Row
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> list[InsertedKey]:
+    """Insert those of `rows` that are not stored yet, in their order; returns exactly these.
+
+    `connection` is inside a transaction of ours, or of a host that we joined. An error of the database leaves nothing
+    of `rows` behind once that transaction is rolled back.
+    """
+    new: list[InsertedKey] = []
+    pending = _distinct(table, rows)
+    while pending:
+        inserted = _insert(connection, table, pending)
+        key = _key(table)
+        new += [InsertedKey(row[key], row) for row in pending if row[key] in inserted]
+        known = [row for row in pending if row[key] not in inserted]
+        pending = _renamed_clashes(connection, table, known)
+    return new
+
+
+def _key(table: Table) -> str:
+    return str(table.info["key"])
+
+
+def _distinct(table: Table, rows: Sequence[Row]) -> list[Row]:
+    """One row per key: repetitions within the batch are passed over, clashes renamed."""
+    key = _key(table)
+    first: dict[str, Row] = {}
+    for row in rows:
+        before = first.setdefault(row[key], row)
+        if before is not row and encoding.content(table, before) != (content := encoding.content(table, row)):
+            renamed = _renamed(table, row, content)
+            first.setdefault(renamed[key], renamed)
+    return list(first.values())
+
+
+def _renamed_clashes(connection: Connection, table: Table, known: Sequence[Row]) -> list[Row]:
+    """Of rows whose key is stored already: those with other content than what is stored, under their new keys."""
+    key = _key(table)
+    stored = _stored_content(connection, table, [row[key] for row in known])
+    renamed: dict[str, Row] = {}
+    for row in known:
+        content = encoding.content(table, row)
+        if content != stored.get(row[key], content):
+            other = _renamed(table, row, content)
+            renamed[other[key]] = other
+    return list(renamed.values())
+
+
+def _stored_content(connection: Connection, table: Table, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    key = table.c[_key(table)]
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(keys), _LOOK_UP):
+        statement = select(table).where(key.in_(keys[start : start + _LOOK_UP]))
+        for row in connection.execute(statement).mappings():
+            found[row[key.name]] = encoding.content(table, dict(row))
+    return found
+
+
+def _renamed(table: Table, row: Row, content: Mapping[str, Any]) -> Row:
+    """The row under a key made from its content, of the form that ids have."""
+    key = _key(table)
+    digest = hashlib.blake2b(orjson.dumps([row[key], content], option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
+    seconds = to_epoch_us(utc(row["created_at"])) // 1_000_000
+    fresh = f"{row[key].partition('_')[0][:8]}_{digest}_{seconds}"
+    logger.warning("the id %s arrived again with other content and is stored as %s", row[key][:64], fresh)
+    return {**row, key: fresh}
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+    """Insert what is not there; the keys of the rows that were new."""
+    if connection.dialect.name == "sqlite":
+        return _insert_sqlite(connection, table, rows)
+    if len(rows) >= COPY_FROM and copying.is_possible(connection):
+        return _insert_by_copy(connection, table, rows)
+    return _insert_on_conflict(connection, table, rows)
+
+
+def _insert_sqlite(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+    """One executemany. The rows above the previous highest id are new: nobody else writes meanwhile."""
+    key = _key(table)
+    name = connection.dialect.identifier_preparer.quote(table.name)
+    connection.exec_driver_sql(f"DELETE FROM {name} WHERE 0")
+    highest = connection.exec_driver_sql(f"SELECT max(id) FROM {name}").scalar() or 0
+    columns = encoding.columns(table, rows, encoding.SQLITE)
+    marks = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {name} ({_names(connection, columns)}) VALUES ({marks}) ON CONFLICT ({key}) DO NOTHING"
+    with copying.driver_errors(connection, statement):
+        cursor = connection.connection.cursor()
+        cursor.executemany(statement, list(zip(*columns.values(), strict=True)))
+        count = cursor.rowcount
+        cursor.close()
+    if count == len(rows):
+        return {row[key] for row in rows}
+    return set(connection.exec_driver_sql(f"SELECT {key} FROM {name} WHERE id > ?", (highest,)).scalars())
+
+
+def _insert_by_copy(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+    """COPY straight into the table. Where that meets a key that is there, it is undone, the known rows are left out,
+    and the rest is copied again; repetitions are rare, so the common case costs one COPY and a savepoint.
+    """
+    key = _key(table)
+    remaining = list(rows)
+    for _ in range(_ATTEMPTS):
+        if not remaining:
+            return set()
+        try:
+            with connection.begin_nested():
+                copying.copy(connection, table, encoding.columns(table, remaining, encoding.POSTGRESQL))
+        except IntegrityError as error:
+            known = _known_keys(connection, table, remaining)
+            if not known:
+                raise error
+            remaining = [row for row in remaining if row[key] not in known]
+        else:
+            return {row[key] for row in remaining}
+    return _insert_on_conflict(connection, table, remaining)
+
+
+def _known_keys(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+    key = table.c[_key(table)]
+    keys = [row[key.name] for row in rows]
+    found: set[str] = set()
+    for start in range(0, len(keys), _LOOK_UP):
+        found.update(connection.scalars(select(key).where(key.in_(keys[start : start + _LOOK_UP]))))
+    return found
+
+
+def _insert_on_conflict(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+    """Batched INSERT … ON CONFLICT DO NOTHING RETURNING, with any driver."""
+    key = table.c[_key(table)]
+    statement = postgresql.insert(table).on_conflict_do_nothing(index_elements=[key]).returning(key)
+    values = encoding.parameters(table, rows)
+    return set(connection.execute(statement, values).scalars()) if values else set()
+
+
+def _names(connection: Connection, columns: Iterable[str]) -> str:
+    quote = connection.dialect.identifier_preparer.quote
+    return ", ".join(quote(name) for name in columns)

@@ -1,0 +1,250 @@
+"""The cache of reports: in Redis where there is one, else in this process.
+
+A Redis that is away is a miss: it is asked with short timeouts, and after a failure not at all for a while, so that it
+costs nothing. What should have been forgotten meanwhile is forgotten as soon as it is back.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from stateful_engine.logging import logger
+from stateful_engine.storage import forks
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+T = TypeVar("T")
+
+PREFIX = "stateful_engine:"
+MAX_ENTRIES = 1024
+ANSWER_SECONDS = 0.2
+REST_SECONDS = 5.0
+
+
+class Cache:
+    """Keeps JSON values under text keys for some seconds; constructing it opens nothing."""
+
+    def __init__(self, redis_url: str | None = None, *, prefix: str = PREFIX) -> None:
+        self._store: _InProcess | _InRedis = _InProcess() if redis_url is None else _InRedis(redis_url, prefix)
+
+    def get(self, key: str) -> Any | None:
+        """The value under `key`, or None when it was never kept, has expired or cannot be reached."""
+        raw = self._store.get(key)
+        return None if raw is None else orjson.loads(raw)
+
+    def set(self, key: str, value: Any, seconds: float) -> None:
+        """Keep `value` (plain JSON) under `key`; nothing is kept for 0 seconds."""
+        if seconds > 0:
+            self._store.set(key, orjson.dumps(value), seconds)
+
+    def delete(self, *keys: str) -> None:
+        """Forget these keys."""
+        if keys:
+            self._store.delete(*keys)
+
+    def invalidate(self, kind: str) -> None:
+        """Forget every report of a kind: all keys `analytics:<kind>:*`."""
+        self._store.forget(_group(kind))
+
+    def remember(self, key: str, seconds: float, make: Callable[[], T]) -> T:
+        """The value under `key`, or the one that `make` returns, which is kept unless it was overtaken by a write.
+
+        A report that is being computed while its kind is invalidated is returned but not kept.
+        """
+        kept: T | None = self.get(key)
+        if kept is not None:
+            return kept
+        before = self._store.generation(_group_of(key))
+        made = make()
+        if before is not None and before == self._store.generation(_group_of(key)):
+            self.set(key, made, seconds)
+        return made
+
+    def reachable(self) -> bool:
+        """Whether the store answers now; one in this process always does."""
+        return self._store.reachable()
+
+    def status(self) -> str:
+        """`in_process`, `redis`, or `redis_away`."""
+        return self._store.status()
+
+    def close(self) -> None:
+        """Let go of connections; the next use opens new ones."""
+        self._store.close()
+
+
+def _group(kind: str) -> str:
+    return f"analytics:{kind}:"
+
+
+def _group_of(key: str) -> str:
+    """What `invalidate` forgets a key with: its first two parts, `analytics:signals:` of `analytics:signals:30d`."""
+    return ":".join(key.split(":")[:2]) + ":"
+
+
+class _InProcess:
+    """At most `MAX_ENTRIES` values; the ones used longest ago go first. Values are bytes, so that none is shared."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._generations: dict[str, int] = {}
+        forks.remember(self)
+
+    def after_fork(self) -> None:
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> bytes | None:
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is None:
+                return None
+            if entry[0] <= time.monotonic():
+                del self._entries[key]
+                return None
+            self._entries.move_to_end(key)
+            return entry[1]
+
+    def set(self, key: str, value: bytes, seconds: float) -> None:
+        with self._lock:
+            self._entries[key] = (time.monotonic() + seconds, value)
+            self._entries.move_to_end(key)
+            while len(self._entries) > MAX_ENTRIES:
+                self._entries.popitem(last=False)
+
+    def delete(self, *keys: str) -> None:
+        with self._lock:
+            for key in keys:
+                self._entries.pop(key, None)
+
+    def forget(self, group: str) -> None:
+        with self._lock:
+            self._generations[group] = self._generations.get(group, 0) + 1
+            for key in [key for key in self._entries if key.startswith(group)]:
+                del self._entries[key]
+
+    def generation(self, group: str) -> int:
+        with self._lock:
+            return self._generations.get(group, 0)
+
+    def reachable(self) -> bool:
+        return True
+
+    def status(self) -> str:
+        return "in_process"
+
+    def close(self) -> None:
+        return None
+
+
+class _InRedis:
+    """A set per group names its keys, so that forgetting a group never scans the host's Redis."""
+
+    def __init__(self, url: str, prefix: str) -> None:
+        self._url = url
+        self._prefix = prefix
+        self._redis: Redis[bytes] | None = None
+        self._rests_until = 0.0
+        self._is_away = False
+        self._owed: set[str] = set()
+
+    def get(self, key: str) -> bytes | None:
+        return self._asked(lambda redis: _bytes(redis.get(self._prefix + key)))
+
+    def set(self, key: str, value: bytes, seconds: float) -> None:
+        def store(redis: Redis[bytes]) -> None:
+            index = self._index(_group_of(key))
+            with redis.pipeline() as pipe:
+                pipe.set(self._prefix + key, value, px=max(1, int(seconds * 1000)))
+                pipe.sadd(index, self._prefix + key)
+                pipe.expire(index, int(seconds) + 86_400)
+                pipe.execute()
+
+        self._asked(store)
+
+    def delete(self, *keys: str) -> None:
+        self._asked(lambda redis: redis.delete(*(self._prefix + key for key in keys)))
+
+    def forget(self, group: str) -> None:
+        self._owed.add(group)
+        self._asked(lambda redis: None)
+
+    def generation(self, group: str) -> int | None:
+        """How often the group was forgotten, by any process; None when Redis is away."""
+        return self._asked(lambda redis: int(redis.get(self._counter(group)) or 0))
+
+    def reachable(self) -> bool:
+        self._rests_until = 0.0
+        return bool(self._asked(lambda redis: redis.ping()))
+
+    def status(self) -> str:
+        return "redis" if self.reachable() else "redis_away"
+
+    def close(self) -> None:
+        if self._redis is not None:
+            self._redis.close()
+            self._redis = None
+
+    def _asked(self, ask: Callable[[Redis[bytes]], T]) -> T | None:
+        """What Redis answers, after what it owes is done; None while it is away."""
+        from redis.exceptions import RedisError
+
+        if time.monotonic() < self._rests_until:
+            return None
+        try:
+            redis = self._connected()
+            self._settle(redis)
+            answer = ask(redis)
+        except (RedisError, OSError) as error:
+            self._give_up(error)
+            return None
+        if self._is_away:
+            self._is_away = False
+            logger.info("the cache answers again")
+        return answer
+
+    def _connected(self) -> Redis[bytes]:
+        if self._redis is None:
+            from redis import Redis
+
+            self._redis = Redis.from_url(
+                self._url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS, retry=None
+            )
+        return self._redis
+
+    def _settle(self, redis: Redis[bytes]) -> None:
+        """Forget the groups that are due, those included that fell due while Redis was away."""
+        while self._owed:
+            group = next(iter(self._owed))
+            keys = list(redis.smembers(self._index(group)))
+            with redis.pipeline() as pipe:
+                pipe.incr(self._counter(group))
+                pipe.expire(self._counter(group), 7 * 86_400)
+                pipe.delete(self._index(group), *keys)
+                pipe.execute()
+            self._owed.discard(group)
+
+    def _give_up(self, error: Exception) -> None:
+        self._rests_until = time.monotonic() + REST_SECONDS
+        if not self._is_away:
+            self._is_away = True
+            logger.warning(
+                "the cache is away (%s); reports are computed each time until it is back", type(error).__name__
+            )
+
+    def _index(self, group: str) -> str:
+        return f"{self._prefix}keys:{group}"
+
+    def _counter(self, group: str) -> str:
+        return f"{self._prefix}generation:{group}"
+
+
+def _bytes(answer: Any) -> bytes | None:
+    return answer.encode() if isinstance(answer, str) else answer

@@ -1,0 +1,245 @@
+"""From rows to columns of values as a database takes them, a whole column at a time, which is what makes it fast.
+
+The values of a column are converted in one pass that assumes what is usual; only a column that holds something unusual
+(a text with a NUL, an integer where a float belongs, a number that is written as text) is converted value by value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import Boolean, Column, Table
+from sqlalchemy.types import TypeEngine
+
+from stateful_engine.domain.redaction import clean_json, clean_text
+from stateful_engine.storage.base import (
+    INT64,
+    CleanText,
+    JsonFiltered,
+    JsonStored,
+    Number,
+    UtcDateTime,
+    Whole,
+    finite,
+    utc,
+    whole,
+)
+
+Row = Mapping[str, Any]
+Values = list[Any]
+Encoder = Callable[[Values], Values]
+
+SQLITE = "sqlite"
+POSTGRESQL = "postgresql"
+
+CLEANED_FLAG = "text_cleaned"
+"""Stands in `extra.flags` of a row whose texts held characters that PostgreSQL refuses."""
+
+_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+
+
+class _Unclean(ValueError):
+    """A text holds what a database refuses."""
+
+
+def columns(table: Table, rows: Sequence[Row], database: str) -> dict[str, Values]:
+    """The values of each column that any of `rows` fills, as the driver of SQLite or PostgreSQL's COPY takes them.
+
+    Missing values become the column's default, or None.
+    """
+    try:
+        return _columns(table, rows, database)
+    except _Unclean:
+        return _columns(table, [cleaned(table, row) for row in rows], database)
+
+
+def _columns(table: Table, rows: Sequence[Row], database: str) -> dict[str, Values]:
+    found: dict[str, Values] = {}
+    for part in _parts(table, database):
+        name = part.name
+        values = [row.get(name) for row in rows]
+        missing = values.count(None)
+        if missing == len(values):
+            continue
+        if missing and part.default is not None:
+            values = [part.default if value is None else value for value in values]
+        found[name] = part.encode(values)
+    return found
+
+
+def parameters(table: Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """The rows as parameters of one statement: all with the same columns, without those that no row fills."""
+    parts = _parts(table, POSTGRESQL)
+    names = [part.name for part in parts if any(row.get(part.name) is not None for row in rows)]
+    defaults = {part.name: part.default for part in parts}
+    return [
+        {name: defaults[name] if row.get(name) is None else row[name] for name in names}
+        for row in (_flagged(table, row) for row in rows)
+    ]
+
+
+def content(table: Table, row: Row) -> dict[str, Any]:
+    """What a row says, as it is stored: without its internal id, its key, and the columns that change later on."""
+    left_out = {"id", table.info["key"], *table.info["changing"]}
+    return {
+        part.name: _as_stored(part, row.get(part.name)) for part in _parts(table, SQLITE) if part.name not in left_out
+    }
+
+
+def _as_stored(part: _Part, value: Any) -> Any:
+    if value is None:
+        value = part.default
+    return None if value is None else part.store(value)
+
+
+def cleaned(table: Table, row: Row) -> Row:
+    """The row without characters that PostgreSQL refuses; one that had any says so in its flags."""
+    clean, has_changed = {}, False
+    for name, value in row.items():
+        clean[name], changed = clean_json(value) if isinstance(value, (str, dict, list)) else (value, False)
+        has_changed = has_changed or changed
+    if has_changed and "extra" in table.c:
+        clean["extra"] = with_flag(clean.get("extra"))
+    return clean
+
+
+def with_flag(extra: Any) -> dict[str, Any]:
+    """`extra` with the flag that texts were cleaned."""
+    kept = extra if isinstance(extra, dict) else {}
+    flags = [flag for flag in kept.get("flags") or [] if flag != CLEANED_FLAG]
+    return {**kept, "flags": [*flags, CLEANED_FLAG]}
+
+
+def _flagged(table: Table, row: Row) -> Row:
+    return cleaned(table, row) if "extra" in table.c else row
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A column: what stands in for a missing value, how a list of values is encoded, what one is stored as."""
+
+    name: str
+    default: Any
+    encode: Encoder
+    store: Callable[[Any], Any]
+
+
+@lru_cache(maxsize=64)
+def _parts(table: Table, database: str) -> tuple[_Part, ...]:
+    return tuple(_part(column, database) for column in table.columns if column.name != "id")
+
+
+def _part(column: Column[Any], database: str) -> _Part:
+    default = getattr(column.default, "arg", None)
+    kind: TypeEngine[Any] = column.type
+    is_text = database == POSTGRESQL
+    store, encode = _codec(kind, is_text=is_text)
+    return _Part(column.name, None if callable(default) else default, encode, store)
+
+
+def _codec(kind: TypeEngine[Any], *, is_text: bool) -> tuple[Callable[[Any], Any], Encoder]:
+    if isinstance(kind, CleanText):
+        limit = kind.limit
+        return (lambda value: clean_text(str(value))[0][:limit]), (lambda values: _texts(values, limit))
+    if isinstance(kind, (JsonStored, JsonFiltered)):
+        return (lambda value: orjson.loads(_json(clean_json(value)[0]))), _jsons
+    if isinstance(kind, UtcDateTime):
+        return _moment_text, _copy_times if is_text else _sqlite_times
+    if isinstance(kind, Number):
+        return finite, _copy_numbers if is_text else _numbers
+    if isinstance(kind, Boolean):
+        return bool, _copy_booleans if is_text else _booleans
+    if isinstance(kind, Whole) or kind.python_type is int:
+        return whole, _copy_wholes if is_text else _wholes
+    raise TypeError(f"no way is known to store {kind!r} in bulk; add it to storage/encoding.py")
+
+
+# Columns of values. Each function takes and returns a list with None where there is nothing.
+
+
+def _texts(values: Values, limit: int | None) -> Values:
+    texts = [value if value is None or type(value) is str else str(value) for value in values]
+    _refuse_unclean(texts, "\0")
+    return texts if limit is None else [text and text[:limit] for text in texts]
+
+
+def _jsons(values: Values) -> Values:
+    try:
+        texts = [None if value is None else _json(value).decode() for value in values]
+    except TypeError as error:
+        raise _Unclean from error
+    _refuse_unclean(texts, "\\u0000")
+    return texts
+
+
+def _json(value: Any) -> bytes:
+    return orjson.dumps(value, option=_JSON)
+
+
+def _refuse_unclean(texts: Values, forbidden: str) -> None:
+    """One look at all of them together."""
+    together = "".join([text for text in texts if text])
+    if forbidden in together:
+        raise _Unclean
+    if not together.isascii():
+        try:
+            together.encode()
+        except UnicodeEncodeError as error:
+            raise _Unclean from error
+
+
+def _numbers(values: Values) -> Values:
+    try:
+        return [value if value is None or math.isfinite(value) else None for value in values]
+    except (TypeError, OverflowError):
+        return [finite(value) for value in values]
+
+
+def _copy_numbers(values: Values) -> Values:
+    return [None if value is None else repr(value) for value in _floats(_numbers(values))]
+
+
+def _floats(values: Values) -> Values:
+    """Numbers whose text PostgreSQL reads: numpy's and Decimal's say more than digits."""
+    return [value if value is None or type(value) in (float, int) else float(value) for value in values]
+
+
+def _wholes(values: Values) -> Values:
+    if all(value is None or (type(value) is int and -INT64 <= value < INT64) for value in values):
+        return values
+    return [whole(value) for value in values]
+
+
+def _copy_wholes(values: Values) -> Values:
+    return [None if value is None else str(value) for value in _wholes(values)]
+
+
+def _booleans(values: Values) -> Values:
+    return [None if value is None else bool(value) for value in values]
+
+
+def _copy_booleans(values: Values) -> Values:
+    return [None if value is None else "t" if value else "f" for value in values]
+
+
+def _sqlite_times(values: Values) -> Values:
+    return [None if value is None else _moment_text(value) for value in values]
+
+
+def _copy_times(values: Values) -> Values:
+    return [None if value is None else _moment(value).isoformat() for value in values]
+
+
+def _moment(value: Any) -> datetime:
+    return value if type(value) is datetime and value.tzinfo is timezone.utc else utc(value)
+
+
+def _moment_text(value: Any) -> str:
+    """As SQLAlchemy keeps a DateTime in SQLite, in UTC: fixed width, so that text sorts like time."""
+    return _moment(value).isoformat(" ", "microseconds")[:26]
