@@ -83,9 +83,8 @@ def _prior(prior: Prior | Mapping[str, float] | None) -> Prior | None:
 def _posterior(estimate: float, stderr: float, prior: Prior | None) -> tuple[float, float]:
     if prior is None:
         return estimate, stderr
-    of_data, of_prior = 1.0 / stderr**2, 1.0 / prior.variance
-    precision = of_data + of_prior
-    return (estimate * of_data + prior.mean * of_prior) / precision, math.sqrt(1.0 / precision)
+    weight = prior.variance / (prior.variance + stderr * stderr)
+    return weight * estimate + (1.0 - weight) * prior.mean, math.sqrt(weight) * stderr
 
 
 def expected_loss(mu: float, sigma: float) -> tuple[float, float]:

@@ -106,8 +106,8 @@ def spread_between(a: Summary, b: Summary, *, difference: str = Difference.ABSOL
     if estimate is None or (relative and not a.mean > 0.0):
         return Spread(estimate or 0.0, 0.0, a.n + b.n, 0.0, "a relative difference needs a baseline above 0")
     variance = delta_variance(a.mean, a.variance, a.n, mean_b=b.mean, var_b=b.variance, n_b=b.n, relative=relative)
-    if not (math.isfinite(variance) and math.isfinite(estimate)):
-        return Spread(0.0, 0.0, a.n + b.n, 0.0, "the baseline is too close to 0 for a relative difference")
+    if not (0.0 < variance < math.inf and math.isfinite(estimate)):
+        return Spread(0.0, 0.0, a.n + b.n, 0.0, "the outcomes are too close to 0 or to each other to compare")
     return Spread(estimate, math.sqrt(variance), a.n + b.n, _welch_satterthwaite(a, b))
 
 
@@ -147,7 +147,8 @@ def _no_spread(a: Summary, b: Summary) -> str | None:
 
 def _welch_satterthwaite(a: Summary, b: Summary) -> float:
     share_a, share_b = a.variance / a.n, b.variance / b.n
-    return (share_a + share_b) ** 2 / (share_a**2 / (a.n - 1) + share_b**2 / (b.n - 1))
+    weight = share_a / (share_a + share_b)
+    return 1.0 / (weight**2 / (a.n - 1) + (1.0 - weight) ** 2 / (b.n - 1))
 
 
 def welch(
@@ -179,7 +180,7 @@ def spread_of_pairs(differences: Summary) -> Spread:
         return Spread(0.0, 0.0, differences.n, 0.0, "fewer than two pairs")
     if not differences.variance > 0.0:
         return Spread(0.0, 0.0, differences.n, 0.0, "all pairs differ by the same amount")
-    stderr = math.sqrt(differences.variance / differences.n)
+    stderr = math.sqrt(differences.variance) / math.sqrt(differences.n)
     return Spread(differences.mean, stderr, differences.n, differences.n - 1.0)
 
 

@@ -240,6 +240,24 @@ def test_nothing_is_stored_for_units_that_are_outside_or_forced() -> None:
     assert with_sticky(RULE, decide(RULE, {"id": "u"}, forced={"engine": 1}), {}) == {}
 
 
+def test_a_stored_assignment_needs_a_hash_version_that_exists_too() -> None:
+    decision = decide(Rule("e", hash_version=9), {"id": "u"}, sticky={"id||u": {"e__0": "1"}})
+    assert (decision.in_experiment, decision.reason) == (False, AssignmentReason.BAD_HASH_VERSION)
+
+
+def test_the_json_of_an_sdk_brings_its_filters_ranges_and_forced_variation() -> None:
+    experiment: dict[str, Any] = {"key": "e", "variations": ["a", "b"], "ranges": [[0, 0], [0, 1]]}
+    context = {"attributes": {"id": "u", "team": "t"}}
+    assert run_experiment(context, experiment)["value"] == "b"
+    everybody, nobody = {"seed": "s", "ranges": [[0, 1]], "attribute": "team"}, {"seed": "s", "ranges": [[0, 0]]}
+    assert run_experiment(context, {**experiment, "filters": [everybody]})["in_experiment"]
+    assert not run_experiment(context, {**experiment, "filters": [everybody, nobody]})["in_experiment"]
+    assert run_experiment(context, {**experiment, "force": 0})["value"] == "a"
+    assert not run_experiment(context, {**experiment, "force": None})["in_experiment"]
+    assert run_experiment(context, {**experiment, "status": "draft"})["reason"] == "inactive"
+    assert run_experiment(context, {**experiment, "status": "stopped"})["reason"] == "stopped"
+
+
 def test_an_unknown_feature_takes_nobody_in_and_keeps_other_peoples_documents_out() -> None:
     docs = [{"attributeName": "id", "attributeValue": "somebody else", "assignments": {"e__0": "1"}}]
     assert sticky_bucket({"attributes": {"id": "u"}, "features": {}}, docs, "e") == (None, {})

@@ -233,9 +233,26 @@ def test_a_relative_difference_without_a_positive_baseline_concludes_nothing_and
     assert welch(a, b).p_value < 1e-6
 
 
+def test_the_variance_of_a_difference_that_is_not_defined_is_zero() -> None:
+    assert delta_variance(1.0, 1.0, 0, mean_b=1.0, var_b=1.0, n_b=5) == 0.0
+    assert delta_variance(0.0, 1.0, 5, mean_b=1.0, var_b=1.0, n_b=5, relative=True) == 0.0
+    assert delta_variance(7, 2, 4, mean_b=5, var_b=0.5, n_b=15) == pytest.approx(2 / 4 + 0.5 / 15)
+
+
 def test_a_baseline_that_all_but_vanishes_concludes_nothing() -> None:
     effect = welch([0.0, 1e-310], [1.0, 2.0, 4.0], difference="relative")
     assert (effect.known, effect.estimate) == (False, 0.0)
+
+
+@pytest.mark.parametrize("size", [1e-150, 1e-160, 1e-200, 1e-300, 5e-324])
+@pytest.mark.parametrize("difference", ["absolute", "relative"])
+def test_vanishing_values_divide_by_nothing(size: float, difference: str) -> None:
+    for a, b in (([size, 2 * size], [size, 3 * size]), ([size, 2 * size], [1.0, 2.0]), ([1.0, 2.0], [size, 0.0])):
+        for effect in (welch(a, b, difference=difference), confidence_sequence(a, b, difference=difference)):
+            json.dumps(effect.as_dict(), allow_nan=False)
+        for prior in (None, Prior(0.1, 0.1)):
+            json.dumps(bayesian_effect(a, b, difference=difference, prior=prior).as_dict(), allow_nan=False)
+        paired(a)
 
 
 def test_a_relative_difference_from_zero_is_not_defined() -> None:
