@@ -11,12 +11,10 @@ from stateful_engine.errors import ConfigurationError, SchemaError, StorageUnava
 from stateful_engine.recording import records
 from stateful_engine.recording.rejects import Reject
 from stateful_engine.recording.rows import TableRows, rows_of
-from stateful_engine.storage import bulk, rollups
+from stateful_engine.storage import intake
 from stateful_engine.storage import tables as all_tables
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from stateful_engine.config import Settings
     from stateful_engine.storage.database import Database
 
@@ -106,11 +104,8 @@ class DatabaseSink:
 
     def _commit(self, items: list[_Item]) -> Mapping[str, int]:
         """Insert the rows of all items in one transaction, with what is derived from the new ones."""
-        tables = merged(items)
         with self._database.connection() as connection:
-            new = {name: bulk.insert_new(connection, all_tables.table(name), rows) for name, rows in tables.items()}
-            rollups.apply(connection, new)
-        return {name: len(rows) for name, rows in new.items() if rows}
+            return intake.insert(connection, merged(items))
 
 
 def merged(items: Sequence[_Item]) -> TableRows:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from stateful_engine.storage.cache import Cache
     from stateful_engine.storage.database import Database
 
+Report = Callable[["Session", "datetime | None", int], dict[str, Any]]
+
 REPORTS_OF_TABLE = {
     signals.TABLE: ("signals", "summary"),
     gpt_queries.TABLE: ("queries", "summary"),
@@ -77,20 +79,16 @@ class Analytics:
         for kind in {kind for table in tables for kind in REPORTS_OF_TABLE.get(table, ())}:
             self._cache.invalidate(kind)
 
-    def _cached(
-        self, kind: str, days: int, report: Callable[[Session, datetime | None, int], dict[str, Any]]
-    ) -> dict[str, Any]:
+    def _cached(self, kind: str, days: int, report: Report) -> dict[str, Any]:
         window = inputs.days(days)
         self._recorder.catch_up()
         key = f"analytics:{kind}:{window}d"
-        kept: dict[str, Any] | None = self._cache.get(key)
-        if kept is not None:
-            return kept
+        return self._cache.remember(key, self._settings.cache_seconds, lambda: self._made(report, window))
+
+    def _made(self, report: Report, window: int) -> dict[str, Any]:
         since = clock.now() - timedelta(days=window) if window else None
         with self._database.reading() as session:
-            made = report(session, since, window)
-        self._cache.set(key, made, self._settings.cache_seconds)
-        return made
+            return report(session, since, window)
 
 
 def _signals(session: Session, since: datetime | None, days: int) -> dict[str, Any]:

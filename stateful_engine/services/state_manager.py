@@ -17,11 +17,10 @@ from stateful_engine.errors import SignalNotFoundError
 from stateful_engine.recording.columns import interaction_row, query_row, signal_row
 from stateful_engine.recording.records import Rows
 from stateful_engine.recording.rows import rows_of
-from stateful_engine.recording.sinks import insert_tables
 from stateful_engine.services import inputs
 from stateful_engine.services.effects import Effects, Execution
 from stateful_engine.services.retention import Retention
-from stateful_engine.storage import gpt_queries, interactions, signals
+from stateful_engine.storage import gpt_queries, intake, interactions, signals
 from stateful_engine.storage.pages import Page
 
 if TYPE_CHECKING:
@@ -250,7 +249,7 @@ class StateManager:
         signal_id = identifiers.signal_id()
         rows = _signal_rows(signal_id, signal, context)
         with self._database.joined(session) as connection:
-            insert_tables(connection, rows_of(rows, self._settings))
+            intake.insert(connection, rows_of(rows, self._settings))
         return signal_id
 
 
