@@ -195,4 +195,5 @@ def plain(value: Any) -> Any:
 
 def to_dict(row: Base, *, omit: frozenset[str] = frozenset({"id"})) -> dict[str, Any]:
     """The columns of a row as plain JSON values, times as ISO 8601 in UTC; without its internal id."""
-    return {name: plain(getattr(row, name)) for name in row.__mapper__.columns.keys() if name not in omit}
+    names = (column.name for column in row.__table__.columns)
+    return {name: plain(getattr(row, name)) for name in names if name not in omit}

@@ -61,9 +61,10 @@ class Cache:
         kept: T | None = self.get(key)
         if kept is not None:
             return kept
-        before = self._store.generation(_group_of(key))
+        group = _group_of(key) or key
+        before = self._store.generation(group)
         made = make()
-        if before is not None and before == self._store.generation(_group_of(key)):
+        if before is not None and before == self._store.generation(group):
             self.set(key, made, seconds)
         return made
 
@@ -84,9 +85,10 @@ def _group(kind: str) -> str:
     return f"analytics:{kind}:"
 
 
-def _group_of(key: str) -> str:
-    """What `invalidate` forgets a key with: its first two parts, `analytics:signals:` of `analytics:signals:30d`."""
-    return ":".join(key.split(":")[:2]) + ":"
+def _group_of(key: str) -> str | None:
+    """What `invalidate` forgets a key with: `analytics:signals:` of `analytics:signals:30d`; None for other keys."""
+    parts = key.split(":", 2)
+    return _group(parts[1]) if parts[0] == "analytics" and len(parts) == 3 else None
 
 
 class _InProcess:
@@ -150,7 +152,7 @@ class _InRedis:
     def __init__(self, url: str, prefix: str) -> None:
         self._url = url
         self._prefix = prefix
-        self._redis: Redis[bytes] | None = None
+        self._redis: Redis | None = None
         self._rests_until = 0.0
         self._is_away = False
         self._owed: set[str] = set()
@@ -159,12 +161,13 @@ class _InRedis:
         return self._asked(lambda redis: _bytes(redis.get(self._prefix + key)))
 
     def set(self, key: str, value: bytes, seconds: float) -> None:
-        def store(redis: Redis[bytes]) -> None:
-            index = self._index(_group_of(key))
+        def store(redis: Redis) -> None:
+            group = _group_of(key)
             with redis.pipeline() as pipe:
                 pipe.set(self._prefix + key, value, px=max(1, int(seconds * 1000)))
-                pipe.sadd(index, self._prefix + key)
-                pipe.expire(index, int(seconds) + 86_400)
+                if group is not None:
+                    pipe.sadd(self._index(group), self._prefix + key)
+                    pipe.expire(self._index(group), int(seconds) + 86_400)
                 pipe.execute()
 
         self._asked(store)
@@ -174,7 +177,7 @@ class _InRedis:
 
     def forget(self, group: str) -> None:
         self._owed.add(group)
-        self._asked(lambda redis: None)
+        self._asked(lambda redis: redis.ping())
 
     def generation(self, group: str) -> int | None:
         """How often the group was forgotten, by any process; None when Redis is away."""
@@ -192,7 +195,7 @@ class _InRedis:
             self._redis.close()
             self._redis = None
 
-    def _asked(self, ask: Callable[[Redis[bytes]], T]) -> T | None:
+    def _asked(self, ask: Callable[[Redis], T]) -> T | None:
         """What Redis answers, after what it owes is done; None while it is away."""
         from redis.exceptions import RedisError
 
@@ -210,7 +213,7 @@ class _InRedis:
             logger.info("the cache answers again")
         return answer
 
-    def _connected(self) -> Redis[bytes]:
+    def _connected(self) -> Redis:
         if self._redis is None:
             from redis import Redis
 
@@ -219,7 +222,7 @@ class _InRedis:
             )
         return self._redis
 
-    def _settle(self, redis: Redis[bytes]) -> None:
+    def _settle(self, redis: Redis) -> None:
         """Forget the groups that are due, those included that fell due while Redis was away."""
         while self._owed:
             group = next(iter(self._owed))

@@ -237,13 +237,13 @@ def _change(session: Session, signal: SignalHistory, values: Mapping[str, Any]) 
 
 
 def _values(signal: SignalHistory) -> dict[str, Any]:
-    return {name: getattr(signal, name) for name in SignalHistory.__mapper__.columns}
+    return {column.name: getattr(signal, column.name) for column in SignalHistory.__table__.columns}
 
 
 def open_signals(
     session: Session, *, after_id: int = 0, limit: int = 1000, since: datetime | None = None
 ) -> list[SignalHistory]:
-    """Signals without an outcome but with the prices to find one, by ascending id; a next batch starts after the last."""
+    """Signals without an outcome but with the prices to find one, by ascending id, from `after_id` on."""
     statement = (
         select(SignalHistory)
         .where(
