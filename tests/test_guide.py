@@ -149,7 +149,9 @@ def test_the_other_reports_answer_without_data_too(client: FlaskClient, report: 
         ("GET", "/no-such-thing", None, 404, "ENDPOINT_NOT_FOUND"),
     ],
 )
-def test_errors_carry_their_code(client: FlaskClient, method: str, path: str, body: Any, status: int, code: str) -> None:
+def test_errors_carry_their_code(
+    client: FlaskClient, method: str, path: str, body: Any, status: int, code: str
+) -> None:
     answer = client.open(STATE + path, method=method, json=body)
     assert (answer.status_code, answer.get_json()["error"]) == (status, code)
     assert answer.get_json()["success"] is False

@@ -80,7 +80,7 @@ class StateManager:
         with `session` the rows join that session's transaction, which must be one of our own database.
         """
         signal = extract_one(signal_data, strict=True)
-        if session is not None:
+        if session is not None and self._settings.enabled:
             return self._join(session, signal, request_context or {})
         return self.save_extracted(signal, request_context or {}, durable=durable).id
 
@@ -144,7 +144,7 @@ class StateManager:
             return False
         return True
 
-    def record_outcome(self, signal_id: str, outcome: Any, **details: Any) -> dict[str, Any]:
+    def record_outcome(self, signal_id: str, outcome: Any = None, **details: Any) -> dict[str, Any]:
         """Record how a signal ended and return it; see `Effects.record_outcome` for the details."""
         return self._effects.record_outcome(signal_id, outcome, **details)
 
@@ -239,7 +239,12 @@ class StateManager:
     # Ways to the store
 
     def _record(self, rows: Rows, *, durable: bool) -> bool:
-        """Record `rows`; True when they still wait for the database although the caller asked to wait."""
+        """Record `rows`; True when they still wait for the database although the caller asked to wait.
+
+        With `STATEFUL_ENABLED` off nothing is recorded, and the caller goes on as if it were.
+        """
+        if not self._settings.enabled:
+            return False
         if not durable:
             self._recorder.record(rows)
             return False
