@@ -46,13 +46,19 @@ def authenticate(runtime: Runtime, request: Request) -> Principal:
     setting = runtime.settings.auth
     if callable(setting):
         return _ask_host(setting, request)
-    if setting == "none" or (setting == "auto" and (current_app.debug or current_app.testing)):
+    if is_open(runtime):
         return ANYBODY
     raise AuthenticationError(
         "this API asks for a key; create one with `flask stateful keys create` and send it as `Authorization: Bearer "
         "…` or `X-API-Key`, or let your own function decide with STATEFUL_AUTH=callable, or open the API to everybody "
         "who can reach it with STATEFUL_AUTH=none"
     )
+
+
+def is_open(runtime: Runtime) -> bool:
+    """Whether the current app lets everybody in who can reach it."""
+    setting = runtime.settings.auth
+    return setting == "none" or (setting == "auto" and (current_app.debug or current_app.testing))
 
 
 def authorize(principal: Principal, scope: Scope | None) -> None:

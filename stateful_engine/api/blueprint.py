@@ -19,6 +19,7 @@ from stateful_engine.api.auth import NOBODY, Principal, authenticate, authorize
 from stateful_engine.api.bodies import read_object
 from stateful_engine.api.contract import Call, Nothing, Operation, Reply
 from stateful_engine.api.cors import allow_origins
+from stateful_engine.api.door import DOOR_KEY, Door
 from stateful_engine.api.failures import (
     DisabledError,
     EndpointNotFoundError,
@@ -53,6 +54,7 @@ def register(app: Flask, runtime: Runtime) -> None:
     app.register_blueprint(blueprint)
     exempt_from_csrf(app, blueprint)
     allow_origins(app, settings)
+    app.extensions[DOOR_KEY] = Door(runtime, OPERATIONS)
 
 
 def build_blueprint(settings: Settings) -> Blueprint:
@@ -110,9 +112,10 @@ def _read(runtime: Runtime, operation: Operation, path: Mapping[str, str], princ
     raw: dict[str, Any] = {}
     body: Any = Nothing()
     if operation.body_model is not None:
-        raw = read_object(request, most=runtime.settings.max_body_bytes, missing_code=operation.missing_code)
+        raw, infinite = read_object(request, most=runtime.settings.max_body_bytes, missing_code=operation.missing_code)
         body, wrong = check_body(operation.body_model, raw)
-        faults = [*faults, *wrong]
+        more = operation.check_body(raw) if operation.check_body else ()
+        faults = [*faults, *infinite, *wrong, *more]
     refuse(faults, missing_code=operation.missing_code)
     info = RequestInfo.from_request(request, runtime.settings)
     return Call(path, query, body, raw, info, principal)

@@ -15,7 +15,6 @@ import orjson
 
 from stateful_engine.errors import (
     Fault,
-    InvalidInputError,
     MalformedRequestError,
     PayloadTooLargeError,
     StatefulEngineError,
@@ -36,8 +35,8 @@ class UnsupportedMediaTypeError(StatefulEngineError):
     status = 415
 
 
-def read_object(request: Request, *, most: int, missing_code: str) -> dict[str, Any]:
-    """The JSON object in the body of `request`, of at most `most` bytes however it was sent."""
+def read_object(request: Request, *, most: int, missing_code: str) -> tuple[dict[str, Any], list[Fault]]:
+    """The JSON object in the body, of at most `most` bytes however it was sent, and the numbers that are not finite."""
     raw = _read(request, most=most)
     if not raw.strip():
         raise _malformed("the request has no body", "send a JSON object", missing_code)
@@ -47,8 +46,7 @@ def read_object(request: Request, *, most: int, missing_code: str) -> dict[str, 
     if not isinstance(value, dict):
         kind = _kind(value)
         raise _malformed(f"the body is {kind} where a JSON object is expected", 'send an object, for example {"a": 1}')
-    _check(value)
-    return value
+    return value, _infinite_numbers(value)
 
 
 def _read(request: Request, *, most: int) -> bytes:
@@ -92,17 +90,14 @@ def _decode_tolerantly(raw: bytes) -> Any:
         raise _malformed(f"the body is not valid JSON{where}", "send one JSON object in UTF-8") from None
 
 
-def _check(value: dict[str, Any]) -> None:
+def _infinite_numbers(value: dict[str, Any]) -> list[Fault]:
     faults = []
     for pointer, depth, item in _walk(value):
         if depth > MAX_DEPTH:
             raise _too_deep()
         if isinstance(item, float) and not math.isfinite(item):
-            faults.append(Fault(pointer, "must be a finite number", "NOT_FINITE"))
-    if faults:
-        raise InvalidInputError(
-            "numbers must be finite; send null where there is no value", errors=tuple(faults[:MAX_FAULTS])
-        )
+            faults.append(Fault(pointer, "must be a finite number; send null where there is none", "NOT_FINITE"))
+    return faults
 
 
 def _walk(value: Any) -> Iterator[tuple[str, int, Any]]:

@@ -6,7 +6,7 @@ One `Operation` yields a Flask route, its part of the OpenAPI documents, an MCP 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -16,6 +16,7 @@ from stateful_engine.domain.vocabulary import Scope
 
 if TYPE_CHECKING:
     from stateful_engine.api.auth import Principal
+    from stateful_engine.errors import Fault
     from stateful_engine.extension import Runtime
     from stateful_engine.request_info import RequestInfo
 
@@ -70,7 +71,9 @@ class Operation:
 
     `path` is written as Flask writes it, below the prefix. `scope=None` means that nobody has to be known to call it.
     `consequential` is what ChatGPT asks its user about before calling. `missing_code` names the 400 that says that a
-    required field is not there.
+    required field is not there; `check_body` says what a model cannot. A body that may be sent nested or flat lists
+    its containers in `nested` and what the flat form cannot do without in `flat_required`; ChatGPT is offered the
+    flat form.
     """
 
     name: str
@@ -87,6 +90,9 @@ class Operation:
     success_statuses: tuple[int, ...] = (200,)
     statuses: tuple[int, ...] = ()
     missing_code: str = "MISSING_DATA"
+    check_body: Callable[[Mapping[str, Any]], Iterable[Fault]] | None = None
+    nested: tuple[str, ...] = ()
+    flat_required: tuple[str, ...] = ()
     consequential: bool = False
     in_actions: bool = True
     tag: str = "signals"

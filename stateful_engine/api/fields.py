@@ -31,8 +31,11 @@ from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.domain.vocabulary import Action, InteractionSource, InteractionType, Outcome
 from stateful_engine.errors import InvalidInputError
 from stateful_engine.services import inputs
+from stateful_engine.storage import gpt_queries, interactions, signals
+from stateful_engine.storage.pages import decode_cursor
 
 OWN_FAULT = "stateful"
+INVALID_CURSOR = "INVALID_CURSOR"
 MAX_DAYS = 36_500
 MAX_PRICE = 1e12
 MAX_PERCENTAGE = 1e6
@@ -44,6 +47,13 @@ SURROGATES = range(0xD800, 0xE000)
 def wrong(code: str, detail: str) -> PydanticCustomError:
     """The error by which a validator here says what it minds."""
     return PydanticCustomError(OWN_FAULT, "{detail}", {"code": code, "detail": detail})
+
+
+class DocumentProfile(Enum):
+    """Which OpenAPI document."""
+
+    full = "full"
+    actions = "actions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,27 @@ class OneOf:
             return self.fold(value)
         except InvalidInputError:
             return ""
+
+
+@dataclass(frozen=True, slots=True)
+class CursorOf:
+    """The `next_cursor` of a page of one table."""
+
+    table: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(self.read)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"type": "string", "minLength": 1, "maxLength": 512}
+
+    def read(self, value: Any) -> str:
+        """The cursor, when it is one of this table."""
+        try:
+            decode_cursor(self.table, value if isinstance(value, str) else "")
+        except InvalidInputError:
+            raise wrong(INVALID_CURSOR, "is no cursor of this list; send a next_cursor as it was given") from None
+        return str(value)
 
 
 def is_storable(text: str) -> bool:
@@ -172,13 +203,16 @@ Flag = Annotated[bool, Strict()]
 QueryFlag = Annotated[bool, BeforeValidator(_query_flag)]
 
 FilterText = Annotated[str, Field(min_length=1, max_length=MAX_NAME), BeforeValidator(_searchable)]
-Cursor = Annotated[str, Field(min_length=1, max_length=512), BeforeValidator(_searchable)]
+SignalCursor = Annotated[str, CursorOf(signals.TABLE)]
+QueryCursor = Annotated[str, CursorOf(gpt_queries.TABLE)]
+InteractionCursor = Annotated[str, CursorOf(interactions.TABLE)]
 Name = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_NAME)]
 Text = Annotated[str, Strict(), Field(max_length=MAX_TEXT)]
 PersonId = Annotated[str, BeforeValidator(_person), Field(min_length=1, max_length=MAX_NAME)]
 Timeframe = Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "examples": ["1H"]})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
+Profile = Annotated[str, OneOf(DocumentProfile, str.lower)]
 ActionWord = Annotated[str, OneOf(Action, _upper)]
 OutcomeWord = Annotated[str, OneOf(Outcome, inputs.outcome)]
 InteractionTypeWord = Annotated[str, OneOf(InteractionType, inputs.interaction_type)]

@@ -9,7 +9,7 @@ from pydantic import Field
 from stateful_engine.api import fields
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation
 from stateful_engine.api.pages import page_reply
-from stateful_engine.api.schemas import Interaction, PageEnvelope, PageQuery
+from stateful_engine.api.schemas import CURSOR, Interaction, PageEnvelope, PageQuery
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.services import inputs
 from stateful_engine.storage.interactions import InteractionFilters
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 class InteractionsQuery(PageQuery):
     """Which interactions to list."""
 
+    cursor: fields.InteractionCursor | None = Field(default=None, description=CURSOR)
     signal_id: fields.FilterText | None = Field(default=None, description="Only those with this signal.")
     user_id: fields.FilterText | None = Field(default=None, description="Only those of this person.")
     interaction_type: fields.InteractionTypeWord | None = Field(default=None, description="Only this type.")

@@ -4,9 +4,44 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from typing import TYPE_CHECKING
 
-from stateful_engine.api import analytics, health, interactions, maintenance, queries, signals
-from stateful_engine.api.contract import Operation
+from flask import current_app, request
+from pydantic import BaseModel, ConfigDict, Field
+
+from stateful_engine.api import analytics, fields, health, interactions, maintenance, queries, signals
+from stateful_engine.api.contract import Answer, Call, Nothing, Operation, Reply
+from stateful_engine.api.door import Door
+from stateful_engine.api.schemas import Query
+from stateful_engine.domain.vocabulary import Scope
+
+if TYPE_CHECKING:
+    from stateful_engine.extension import Runtime
+
+
+class DocumentQuery(Query):
+    """Which document."""
+
+    profile: fields.Profile = Field(default="full", description="full, or actions for a custom GPT.")
+    include_views: fields.QueryFlag = Field(default=False, description="Whether to add the tracked views of the app.")
+
+
+class OpenApiDocument(BaseModel):
+    """An OpenAPI document."""
+
+    model_config = ConfigDict(extra="allow")
+
+    openapi: str
+
+
+def document(runtime: Runtime, call: Call[DocumentQuery, Nothing]) -> Answer:
+    """The OpenAPI document of this API."""
+    app, root = current_app._get_current_object(), request.script_root  # type: ignore[attr-defined]
+    server = f"https://{request.host}{root}" if call.query.profile == "actions" else root or "/"
+    door = Door(runtime, OPERATIONS)
+    found = door.openapi(app, call.query.profile, server=server, include_views=call.query.include_views)
+    return Reply(found, enveloped=False)
+
 
 OPERATIONS: tuple[Operation, ...] = (
     *signals.OPERATIONS,
@@ -15,6 +50,19 @@ OPERATIONS: tuple[Operation, ...] = (
     *analytics.OPERATIONS,
     *maintenance.OPERATIONS,
     *health.OPERATIONS,
+    Operation(
+        name="getOpenApi",
+        method="GET",
+        path="/openapi.json",
+        summary="Describe this API",
+        description="The OpenAPI document of this API; profile=actions is the one that a custom GPT imports.",
+        scope=Scope.ANALYTICS_READ,
+        handler=document,
+        query_model=DocumentQuery,
+        response_model=OpenApiDocument,
+        in_actions=False,
+        tag="operation",
+    ),
 )
 
 _VARIABLE = re.compile(r"<(?:[^:>]*:)?([^>]*)>")

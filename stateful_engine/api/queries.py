@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from stateful_engine.api import fields
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, Reply
 from stateful_engine.api.pages import page_reply
-from stateful_engine.api.schemas import Body, Envelope, Json, LoggedQuery, PageEnvelope, PageQuery
+from stateful_engine.api.schemas import CURSOR, Body, Envelope, Json, LoggedQuery, PageEnvelope, PageQuery
 from stateful_engine.domain.vocabulary import Scope
+from stateful_engine.errors import Fault
 from stateful_engine.services import inputs
 from stateful_engine.storage.gpt_queries import QueryFilters
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 class QueryData(Body):
     """What was asked."""
 
-    endpoint: fields.Name = Field(description="Which endpoint was called.")
+    endpoint: fields.Name | None = Field(default=None, description="Which endpoint was called.")
     method: fields.Name | None = Field(default=None, description="HTTP method.")
     params: dict[str, Any] | None = Field(default=None, description="Parameters of the call.")
     user_query: fields.Text | None = Field(default=None, description="What the user asked, in words.")
@@ -46,11 +48,11 @@ class ResponseData(Body):
     error_message: fields.Text | None = Field(default=None, description="What went wrong.")
 
 
-class LogQueryBody(Body):
-    """A query and its answer."""
+class LogQueryBody(QueryData, ResponseData):
+    """A query and its answer, in two objects or flat."""
 
-    query_data: QueryData = Field(description="What was asked.")
-    response_data: ResponseData | None = Field(default=None, description="What was answered.")
+    query_data: QueryData | None = Field(default=None, description="What was asked, when it is not given flat.")
+    response_data: ResponseData | None = Field(default=None, description="What was answered, when not given flat.")
     client_ref: fields.Name | None = Field(default=None, description=fields.CLIENT_REF)
 
 
@@ -64,6 +66,7 @@ class LogQueryReply(Envelope):
 class QueryHistoryQuery(PageQuery):
     """Which queries to list."""
 
+    cursor: fields.QueryCursor | None = Field(default=None, description=CURSOR)
     endpoint: fields.FilterText | None = Field(default=None, description="Only this endpoint.")
     session_id: fields.FilterText | None = Field(default=None, description="Only this session.")
     successful: fields.QueryFlag | None = Field(default=None, description="Only those that worked, or did not.")
@@ -77,12 +80,24 @@ class QueryHistoryReply(PageEnvelope):
 
 def log_query(runtime: Runtime, call: Call[Nothing, LogQueryBody]) -> Answer:
     """Record a query that was answered elsewhere."""
-    query = call.body.query_data.model_dump(exclude_none=True)
-    response = call.body.response_data.model_dump(exclude_none=True) if call.body.response_data else {}
+    query = _given(call.body, QueryData) | _given(call.body.query_data, QueryData)
+    response = _given(call.body, ResponseData) | _given(call.body.response_data, ResponseData)
     saved = runtime.state_manager.save_query(query, response, _context(call, query), durable=True)
     pending = {"pending": True} if saved.pending else {}
-    headers = {"X-Query-ID": saved.id}
-    return Reply({"query_id": saved.id, **pending}, 202 if saved.pending else 200, headers=headers)
+    return Reply({"query_id": saved.id, **pending}, 202 if saved.pending else 200, headers={"X-Query-ID": saved.id})
+
+
+def _faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+    """The endpoint is required, in whichever of the two forms the query is given."""
+    nested = body.get("query_data")
+    if body.get("endpoint") is None and not (isinstance(nested, Mapping) and nested.get("endpoint") is not None):
+        root = "/query_data" if nested is not None or set(body) <= {"query_data", "response_data", "client_ref"} else ""
+        yield Fault(f"{root}/endpoint", "is missing; say which endpoint was called", "MISSING")
+
+
+def _given(body: BaseModel | None, part: type[BaseModel]) -> dict[str, Any]:
+    """The fields of `part` that `body` has."""
+    return {} if body is None else body.model_dump(include=set(part.model_fields), exclude_none=True)
 
 
 def _context(call: Call[Nothing, LogQueryBody], query: dict[str, Any]) -> dict[str, Any]:
@@ -125,6 +140,9 @@ OPERATIONS = (
         body_model=LogQueryBody,
         response_model=LogQueryReply,
         success_statuses=(200, 202),
+        check_body=_faults,
+        nested=("query_data", "response_data"),
+        flat_required=("endpoint",),
         tag="queries",
     ),
     Operation(

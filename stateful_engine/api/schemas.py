@@ -11,6 +11,7 @@ from stateful_engine.domain.vocabulary import Action, InteractionSource, Interac
 
 API_VERSION = "1.0.0"
 
+CURSOR = "The next_cursor of the page before this one."
 Timestamp = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Json = Annotated[Any, WithJsonSchema({})]
 """Any JSON value as it was recorded."""
@@ -33,7 +34,7 @@ class PageQuery(Query):
 
     limit: fields.Limit = Field(default=50, description="How many records to return, 1 to 100.")
     days: fields.Days = Field(default=7, description="How many days to look back; 0 means without limit.")
-    cursor: fields.Cursor | None = Field(default=None, description="The next_cursor of the page before this one.")
+    cursor: str | None = Field(default=None, description=CURSOR)
 
 
 class Envelope(BaseModel):

@@ -12,15 +12,13 @@ from stateful_engine.api import fields
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter, Reply
 from stateful_engine.api.fields import is_storable
 from stateful_engine.api.pages import page_reply
-from stateful_engine.api.schemas import Body, Envelope, PageEnvelope, PageQuery, Signal, Timestamp
-from stateful_engine.domain.extraction import ExtractedSignal, extract_one
+from stateful_engine.api.schemas import CURSOR, Body, Envelope, PageEnvelope, PageQuery, Signal, Timestamp
+from stateful_engine.domain.extraction import extract_one
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import (
     Fault,
     InvalidInputError,
-    MalformedRequestError,
     SignalNotFoundError,
-    StatefulEngineError,
 )
 
 if TYPE_CHECKING:
@@ -29,7 +27,7 @@ if TYPE_CHECKING:
 
 SIGNAL_ID = PathParameter("signal_id", "The signal_id that came with the signal.", "sig_a1b2c3d4e5f6_1691234567")
 ENVELOPE = frozenset({"source", "user_id"})
-"""Fields of the body that are about the call and not about the signal."""
+"""Fields of the body that are about the report and not about the signal."""
 
 
 class SignalFields(Body):
@@ -75,6 +73,7 @@ class TrackSignalReply(Envelope):
 class SignalHistoryQuery(PageQuery):
     """Which signals to list."""
 
+    cursor: fields.SignalCursor | None = Field(default=None, description=CURSOR)
     symbol: fields.FilterText | None = Field(default=None, description="Only this symbol, in any spelling.")
     timeframe: fields.Timeframe | None = Field(default=None, description="Only this candle length, for example 1H.")
     action: fields.ActionWord | None = Field(default=None, description="Only BUY, SELL or HOLD.")
@@ -152,7 +151,8 @@ class InteractionBody(Body):
 
 def track_signal(runtime: Runtime, call: Call[Nothing, TrackSignalBody]) -> Answer:
     """Record one signal and the interaction SIGNAL_GENERATED."""
-    signal = _read_signal(call.raw_body)
+    _, inner, beside = _parts(call.raw_body)
+    signal = extract_one({**beside, **inner}, strict=True)
     context = {
         "source": call.body.source or call.info.source,
         "user_id": call.body.user_id,
@@ -164,22 +164,17 @@ def track_signal(runtime: Runtime, call: Call[Nothing, TrackSignalBody]) -> Answ
     return Reply({"signal_id": saved.id, **_pending(saved)}, *_status(saved), headers={"X-Signal-ID": saved.id})
 
 
-def _read_signal(body: Mapping[str, Any]) -> ExtractedSignal:
-    """The signal in the body; says at once what is missing (400) and what cannot be meant (422)."""
+def _faults(body: Mapping[str, Any]) -> list[Fault]:
+    """What is missing from the signal in the body, and what in it cannot be meant; pointers lead into the body."""
     root, inner, beside = _parts(body)
     if not inner:
-        raise MalformedRequestError(
-            'no signal is given; send {"signal_data": {"symbol": "BTCUSDT", "action": "BUY"}} or these fields flat',
-            code="MISSING_SIGNAL_DATA",
-            errors=(Fault("/signal_data", "is missing; add it", "MISSING"),),
-        )
-    fields = {**beside, **inner}
-    found, faults = _extract(fields)
-    if extract_one({**fields, "action": "HOLD"}).symbol is None and not any(f.pointer == "/symbol" for f in faults):
-        faults = [*faults, Fault("/symbol", "is missing; say what is traded", "MISSING")]
-    if found is None or faults:
-        raise _refusal([_placed(fault, root, inner, beside) for fault in faults])
-    return found
+        example = '{"signal_data": {"symbol": "BTCUSDT", "action": "BUY"}}, or these fields flat'
+        return [Fault("/signal_data", f"is missing; send for example {example}", "MISSING")]
+    given = {**beside, **inner}
+    faults = _strict_faults(given)
+    if extract_one({**given, "action": "HOLD"}).symbol is None and not any(f.pointer == "/symbol" for f in faults):
+        faults.append(Fault("/symbol", "is missing; say what is traded", "MISSING"))
+    return [_placed(fault, root, inner, beside) for fault in faults]
 
 
 def _parts(body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
@@ -191,11 +186,12 @@ def _parts(body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str
     return "", {key: value for key, value in body.items() if key not in {"signal_data", *ENVELOPE}}, {}
 
 
-def _extract(fields: Mapping[str, Any]) -> tuple[ExtractedSignal | None, list[Fault]]:
+def _strict_faults(given: Mapping[str, Any]) -> list[Fault]:
     try:
-        return extract_one(fields, strict=True), []
+        extract_one(given, strict=True)
     except InvalidInputError as error:
-        return None, list(error.errors)
+        return list(error.errors)
+    return []
 
 
 def _placed(fault: Fault, root: str, inner: Mapping[str, Any], beside: Mapping[str, Any]) -> Fault:
@@ -203,15 +199,6 @@ def _placed(fault: Fault, root: str, inner: Mapping[str, Any], beside: Mapping[s
     name = fault.pointer.split("/")[1] if fault.pointer else ""
     is_beside = name in beside and name not in inner
     return fault if is_beside else replace(fault, pointer=root + fault.pointer)
-
-
-def _refusal(faults: list[Fault]) -> StatefulEngineError:
-    shown = "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults[:3])
-    if all(fault.code.startswith("MISSING") for fault in faults):
-        return MalformedRequestError(
-            f"{shown}; add what is missing to the signal", code="MISSING_SIGNAL_DATA", errors=tuple(faults)
-        )
-    return InvalidInputError(f"{shown}; correct every value listed in errors", errors=tuple(faults))
 
 
 def signal_history(runtime: Runtime, call: Call[SignalHistoryQuery, Nothing]) -> Answer:
@@ -311,6 +298,9 @@ OPERATIONS = (
         response_model=TrackSignalReply,
         success_statuses=(200, 202),
         missing_code="MISSING_SIGNAL_DATA",
+        check_body=_faults,
+        nested=("signal_data",),
+        flat_required=("symbol", "action"),
     ),
     Operation(
         name="getSignalHistory",

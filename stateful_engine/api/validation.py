@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from stateful_engine.api.bodies import MAX_FAULTS, escape
-from stateful_engine.api.fields import OWN_FAULT
+from stateful_engine.api.fields import INVALID_CURSOR, OWN_FAULT
 from stateful_engine.errors import Fault, InvalidInputError, MalformedRequestError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _CODES = {
 }
 
 _DETAILS = {
-    "missing": "is missing; add it",
+    "missing": "is missing",
     "finite_number": "must be a finite number",
     "greater_than": "must be greater than {gt:g}",
     "greater_than_equal": "must be at least {ge:g}",
@@ -68,18 +68,18 @@ def check_body(model: type[ModelT], body: Mapping[str, Any]) -> tuple[ModelT | N
     return _check(model, body, "")
 
 
-def refuse(faults: Sequence[Fault], *, missing_code: str = "MISSING_DATA") -> None:
+def refuse(faults: Iterable[Fault], *, missing_code: str = "MISSING_DATA") -> None:
     """Raise one error for all `faults`: 400 when something is merely missing, 422 when something is wrong."""
-    if not faults:
+    found = list({fault.pointer: fault for fault in reversed(list(faults))}.values())[::-1]
+    if not found:
         return
-    kept = tuple(faults[:MAX_FAULTS])
-    if all(fault.code == "MISSING" for fault in faults):
-        names = _listed(fault.pointer for fault in kept)
-        raise MalformedRequestError(f"{names} must be given; add what is missing", code=missing_code, errors=kept)
-    first = kept[0]
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    shown = f"{_name(first.pointer)} {first.detail}"
-    raise InvalidInputError(f"{shown}{more}; correct every fault listed in errors", errors=kept)
+    kept = tuple(found[:MAX_FAULTS])
+    shown = f"{_name(kept[0].pointer)} {kept[0].detail}"
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    if all(fault.code.startswith("MISSING") for fault in found):
+        raise MalformedRequestError(f"{shown}{more}; add what is listed in errors", code=missing_code, errors=kept)
+    own_code = INVALID_CURSOR if {fault.code for fault in found} == {INVALID_CURSOR} else None
+    raise InvalidInputError(f"{shown}{more}; correct what is listed in errors", code=own_code, errors=kept)
 
 
 def _check(model: type[ModelT], given: Mapping[str, Any], root: str) -> tuple[ModelT | None, list[Fault]]:
@@ -133,10 +133,6 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         if isinstance(candidate, type) and issubclass(candidate, BaseModel):
             return candidate
     return None
-
-
-def _listed(pointers: Iterable[str]) -> str:
-    return ", ".join(_name(pointer) for pointer in pointers)
 
 
 def _name(pointer: str) -> str:
