@@ -277,8 +277,8 @@ class Book:
         """The signals that rule 1 let pass."""
         import numpy as np
 
-        refused = [REASONS.index(reason) for reason in NEVER_RESOLVABLE]
-        return ~np.isin(self.reason, refused)
+        passes = np.array([reason not in NEVER_RESOLVABLE for reason in REASONS])
+        return passes[self.reason]
 
     def outcomes(self, pnl: Floats, r_multiple: Floats) -> Codes:
         import numpy as np
@@ -303,12 +303,13 @@ class Book:
     def data_gaps(self) -> Flags:
         import numpy as np
 
-        candles, seen = self.candles, self.judged() & (self.first < len(self.candles))
-        first, last = self.first[seen], self.last[seen]
-        late = candles.times[first] - self.signal_times[seen] >= max(candles.candle_ms, 1)
-        gaps = np.zeros(len(self.first), dtype=bool)
-        gaps[seen] = (candles.gaps[last] > candles.gaps[first]) | (late & (candles.candle_ms > 0))
-        return gaps
+        candles = self.candles
+        if candles.candle_ms <= 0 or not len(candles):
+            return np.zeros(len(self.first), dtype=bool)
+        seen, first = self.first < len(candles), np.minimum(self.first, len(candles) - 1)
+        late = candles.times[first] - self.signal_times >= candles.candle_ms
+        between = candles.gaps[np.maximum(self.last, first)] > candles.gaps[first]
+        return seen & (late | between) & self.judged()
 
     def resumable_from(self) -> Floats:
         import numpy as np

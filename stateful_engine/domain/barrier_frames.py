@@ -266,7 +266,7 @@ def _signs(sides: Sequence[str | None]) -> Ints:
     import numpy as np
 
     signs = {side: side_sign(side) for side in set(sides)}
-    return np.fromiter((signs[side] for side in sides), dtype=np.int64, count=len(sides))
+    return np.array([*map(signs.__getitem__, sides)], dtype=np.int64)
 
 
 def _prices(values: ArrayLike | None, *, count: int = 0) -> Floats:

@@ -203,14 +203,14 @@ class _Search:
             among = slice(0, int(np.count_nonzero(self.level > level)))
             position, top, bottom = self.position[among], self.top[among], self.bottom[among]
             passed, beyond, high, low = self._passed(position >> level, level, among)
-            np.copyto(position, beyond, where=passed)
-            np.maximum(top, high, out=top, where=passed)
-            np.minimum(bottom, low, out=bottom, where=passed)
+            position[:] = np.where(passed, beyond, position)
+            np.maximum(top, np.where(passed, high, -np.inf), out=top)
+            np.minimum(bottom, np.where(passed, low, np.inf), out=bottom)
 
     def _passed(self, block: Ints, level: int, lanes: Ints | slice) -> tuple[NDArray[np.bool_], Ints, Floats, Floats]:
         """Which blocks hold no touch and end before the search does, where they end, and their extremes."""
         cell = block + self.frame.offsets[level]
-        high, low = self.frame.tops[cell], self.frame.bottoms[cell]
+        high, low = self.frame.tops.take(cell), self.frame.bottoms.take(cell)
         beyond = (block + 1) << level
         passed = (high < self.above[lanes]) & (low > self.below[lanes]) & (beyond <= self.stop[lanes])
         return passed, beyond, high, low
