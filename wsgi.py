@@ -12,20 +12,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import click
 from flask import Blueprint, Flask, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
 
-from stateful_engine import StatefulEngine, get_state_manager, track_signal_generation
+from stateful_engine import StatefulEngine, track_signal_generation
 from stateful_engine.demo import strategy
 from stateful_engine.demo.candles import CandleStore, UnknownMarketError
+from stateful_engine.demo.commands import demo_traffic, demo_urls
 
 db = SQLAlchemy()
 migrate = Migrate()
 engine = StatefulEngine(db=db)
-bp = Blueprint("signals", __name__, url_prefix="/api/gpts", cli_group=None)
+bp = Blueprint("signals", __name__, url_prefix="/api/gpts")
 
 
 def create_app(config: dict[str, Any] | None = None) -> Flask:
@@ -41,6 +41,8 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
     app.extensions["candles"] = CandleStore(app.config.get("STATEFUL_CANDLES"))
     app.register_blueprint(bp)
+    app.cli.add_command(demo_traffic)
+    app.cli.add_command(demo_urls)
     return app
 
 
@@ -61,7 +63,7 @@ def sharp_signal() -> ResponseReturnValue:
         return jsonify(status="error", message='send a JSON object, for example {"symbol": "BTCUSDT", "tf": "1H"}'), 400
     symbol, timeframe = asked_market(body)
     answer = strategy.sharp_signal(candles(), symbol, timeframe)
-    return jsonify(answer, data_source=candles().series(symbol, timeframe, count=1).origin)
+    return jsonify(answer | {"data_source": candles().series(symbol, timeframe, count=1).origin})
 
 
 @bp.errorhandler(UnknownMarketError)
@@ -69,21 +71,6 @@ def sharp_signal() -> ResponseReturnValue:
 def refuse(error: Exception) -> ResponseReturnValue:
     """What a caller asked for cannot be answered; the message says what can."""
     return jsonify(status="error", message=str(error)), 400
-
-
-@bp.cli.command("demo-traffic")
-@click.option("--signals", default=300, show_default=True, type=click.IntRange(1, 100_000), help="How many to play.")
-@click.option("--seed", default=7, show_default=True, help="The same seed tells the same story.")
-@click.option("--once", is_flag=True, help="Do nothing when there are signals already.")
-def demo_traffic(signals: int, seed: int, once: bool) -> None:
-    """Play signals, clicks, executions and outcomes of the last 30 days."""
-    from stateful_engine.demo.traffic import play
-
-    if once and get_state_manager().get_signal_history(limit=1):
-        click.echo("there are signals already; nothing played")
-        return
-    counts = play(candles(), signals=signals, seed=seed)
-    click.echo("played " + ", ".join(f"{count} {what}" for what, count in counts.items()))
 
 
 def candles() -> CandleStore:

@@ -161,7 +161,7 @@ _TIMEFRAMES = ("15m", "1H", "4H", "1D")
 _BASE_PRICES = {"BTCUSDT": 45_000.0, "ETHUSDT": 2_500.0, "SOLUSDT": 140.0, "XAUUSD": 2_350.0}
 _DAILY_MOVE = 0.02
 _LONGEST_WAVE = 48 * 86_400.0
-_WAVES = 15
+_WAVES = 12
 _SAMPLES = 4
 SEED = 20
 
@@ -180,6 +180,7 @@ def synthetic_series(
     return Series(symbol, timeframe, candles, SYNTHETIC)
 
 
+@lru_cache(maxsize=20_000)
 def _synthetic_candle(symbol: str, seed: int, opened: int, seconds: int) -> Candle:
     prices = [_synthetic_price(symbol, seed, opened + seconds * step / _SAMPLES) for step in range(_SAMPLES + 1)]
     move = (max(prices) - min(prices)) / prices[0]
@@ -188,8 +189,9 @@ def _synthetic_candle(symbol: str, seed: int, opened: int, seconds: int) -> Cand
 
 
 def _synthetic_price(symbol: str, seed: int, moment: float) -> float:
-    waves = _waves(symbol, seed)
-    rise = sum(height * math.sin(moment * pace + shift) for height, pace, shift in waves)
+    rise = 0.0
+    for height, pace, shift in _waves(symbol, seed):
+        rise += height * math.sin(moment * pace + shift)
     return rounded(_BASE_PRICES[symbol] * math.exp(rise))
 
 

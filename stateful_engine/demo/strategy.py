@@ -12,7 +12,7 @@ from stateful_engine.domain.vocabulary import Action
 MODEL = "demo-rules-1"
 FAST, SLOW = 21, 50
 LEAST_CANDLES = 60
-LEAST_SCORE = 0.3
+LEAST_SCORE = 0.25
 STOP_IN_ATR = 1.5
 TARGETS_IN_R = (1.5, 2.5, 4.0)
 

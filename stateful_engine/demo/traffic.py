@@ -19,20 +19,23 @@ from stateful_engine import (
     track_signal_execution,
     track_telegram_click,
 )
-from stateful_engine.demo.candles import Candle, CandleStore, Series, rounded
+from stateful_engine.demo.candles import Candle, CandleStore, Series, rounded, seconds_of
 from stateful_engine.demo.strategy import LEAST_CANDLES, Analysis, analyse
 from stateful_engine.domain import clock
 from stateful_engine.domain.clock import clock_from, to_epoch_us
 from stateful_engine.domain.vocabulary import Action
 
 CONTEXT_CANDLES = 200
+LONGEST_SPAN = 800
+"""Candles of one market in which signals are placed; short candles cover the last days only."""
+
 PATIENCE = 96
 """Candles after which a trade that reached neither stop nor target is closed."""
 
 ENGINES = {"trend_rules": "/api/gpts/signal", "sharp_rules": "/api/gpts/sinyal/tajam"}
 SOURCES = ("CHAT_GPT", "CHAT_GPT", "TELEGRAM", "WEB")
 READERS = 40
-CLICK_SHARE, EXECUTION_SHARE, FEEDBACK_SHARE, FAILURE_SHARE = 0.7, 0.55, 0.12, 0.04
+CLICK_SHARE, EXECUTION_SHARE, FEEDBACK_SHARE, FAILURE_SHARE = 0.7, 0.65, 0.12, 0.04
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +85,8 @@ def _scenes(store: CandleStore, dice: random.Random, signals: int, days: int) ->
 
 
 def _span(store: CandleStore, symbol: str, timeframe: str, days: int) -> Series:
-    probe = store.series(symbol, timeframe, count=1)
-    return store.series(symbol, timeframe, count=CONTEXT_CANDLES + days * 86_400 // probe.seconds)
+    count = min(days * 86_400 // seconds_of(timeframe), LONGEST_SPAN)
+    return store.series(symbol, timeframe, count=CONTEXT_CANDLES + count)
 
 
 def _scene(series: Series, dice: random.Random, now: datetime, days: int) -> Played:
@@ -92,9 +95,9 @@ def _scene(series: Series, dice: random.Random, now: datetime, days: int) -> Pla
     oldest = max(LEAST_CANDLES, count - days * 86_400 // series.seconds)
     end = dice.randint(oldest, count)
     age = timedelta(seconds=(count - end) * series.seconds + dice.uniform(1, min(series.seconds, 1800)))
-    return Played(
-        now - min(age, timedelta(days=days)), analyse(series.until(end, count=CONTEXT_CANDLES)), series.candles[end:]
-    )
+    moment = now - min(age, timedelta(days=days, hours=-1))
+    analysis = analyse(series.until(end, count=CONTEXT_CANDLES))
+    return Played(moment, analysis, series.candles[end : end + PATIENCE])
 
 
 def _tell(scene: Played, dice: random.Random, counts: Counter[str]) -> Played:
