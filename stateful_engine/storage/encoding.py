@@ -9,14 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from sqlalchemy import Boolean, Column, Table
 from sqlalchemy.types import TypeEngine
 
+from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.redaction import clean_json, clean_text
 from stateful_engine.storage.base import (
     INT64,
@@ -35,47 +36,52 @@ Row = Mapping[str, Any]
 Values = list[Any]
 Encoder = Callable[[Values], Values]
 
-SQLITE = "sqlite"
-POSTGRESQL = "postgresql"
-
 CLEANED_FLAG = "text_cleaned"
 """Stands in `extra.flags` of a row whose texts held characters that PostgreSQL refuses."""
-
-_JSON = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 class _Unclean(ValueError):
     """A text holds what a database refuses."""
 
 
-def columns(table: Table, rows: Sequence[Row], database: str) -> dict[str, Values]:
-    """The values of each column that any of `rows` fills, as the driver of SQLite or PostgreSQL's COPY takes them.
+def columns(table: Table, rows: Sequence[Row], *, zone: str = "") -> dict[str, Values]:
+    """The values of each column that any of `rows` fills: texts (JSON and times too), numbers and booleans, or None.
 
-    Missing values become the column's default, or None.
+    Missing values become the column's default. Times are as SQLAlchemy keeps them in SQLite, in UTC, then `zone`.
     """
     try:
-        return _columns(table, rows, database)
+        return _columns(table, rows, zone)
     except _Unclean:
-        return _columns(table, [cleaned(table, row) for row in rows], database)
+        return _columns(table, [cleaned(table, row) for row in rows], zone)
 
 
-def _columns(table: Table, rows: Sequence[Row], database: str) -> dict[str, Values]:
+def _columns(table: Table, rows: Sequence[Row], zone: str) -> dict[str, Values]:
     found: dict[str, Values] = {}
-    for part in _parts(table, database):
-        name = part.name
-        values = [row.get(name) for row in rows]
+    for part, values in zip(_parts(table, zone), _gathered(table, rows), strict=True):
         missing = values.count(None)
         if missing == len(values):
             continue
         if missing and part.default is not None:
-            values = [part.default if value is None else value for value in values]
-        found[name] = part.encode(values)
+            values = [part.default if value is None else value for value in values]  # noqa: PLW2901
+        found[part.name] = part.encode(values)
     return found
+
+
+def _gathered(table: Table, rows: Sequence[Row]) -> list[Values]:
+    """The values by column; rows of one batch nearly always have the same keys, which is the fast way."""
+    names = [part.name for part in _parts(table)]
+    keys = rows[0].keys()
+    given = [name for name in names if name in keys]
+    if len(given) < 2 or any(row.keys() != keys for row in rows):
+        return [[row.get(name) for row in rows] for name in names]
+    taken = dict(zip(given, map(list, zip(*map(itemgetter(*given), rows), strict=True)), strict=True))
+    nothing: Values = [None] * len(rows)
+    return [taken.get(name, nothing) for name in names]
 
 
 def parameters(table: Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
     """The rows as parameters of one statement: all with the same columns, without those that no row fills."""
-    parts = _parts(table, POSTGRESQL)
+    parts = _parts(table)
     names = [part.name for part in parts if any(row.get(part.name) is not None for row in rows)]
     defaults = {part.name: part.default for part in parts}
     return [
@@ -87,9 +93,7 @@ def parameters(table: Table, rows: Sequence[Row]) -> list[dict[str, Any]]:
 def content(table: Table, row: Row) -> dict[str, Any]:
     """What a row says, as it is stored: without its internal id, its key, and the columns that change later on."""
     left_out = {"id", table.info["key"], *table.info["changing"]}
-    return {
-        part.name: _as_stored(part, row.get(part.name)) for part in _parts(table, SQLITE) if part.name not in left_out
-    }
+    return {part.name: _as_stored(part, row.get(part.name)) for part in _parts(table) if part.name not in left_out}
 
 
 def _as_stored(part: _Part, value: Any) -> Any:
@@ -131,32 +135,30 @@ class _Part:
 
 
 @lru_cache(maxsize=64)
-def _parts(table: Table, database: str) -> tuple[_Part, ...]:
-    return tuple(_part(column, database) for column in table.columns if column.name != "id")
+def _parts(table: Table, zone: str = "") -> tuple[_Part, ...]:
+    return tuple(_part(column, zone) for column in table.columns if column.name != "id")
 
 
-def _part(column: Column[Any], database: str) -> _Part:
+def _part(column: Column[Any], zone: str) -> _Part:
     default = getattr(column.default, "arg", None)
-    kind: TypeEngine[Any] = column.type
-    is_text = database == POSTGRESQL
-    store, encode = _codec(kind, is_text=is_text)
+    store, encode = _codec(column.type, zone)
     return _Part(column.name, None if callable(default) else default, encode, store)
 
 
-def _codec(kind: TypeEngine[Any], *, is_text: bool) -> tuple[Callable[[Any], Any], Encoder]:
+def _codec(kind: TypeEngine[Any], zone: str) -> tuple[Callable[[Any], Any], Encoder]:
     if isinstance(kind, CleanText):
         limit = kind.limit
         return (lambda value: clean_text(str(value))[0][:limit]), (lambda values: _texts(values, limit))
     if isinstance(kind, (JsonStored, JsonFiltered)):
-        return (lambda value: orjson.loads(_json(clean_json(value)[0]))), _jsons
+        return (lambda value: orjson.loads(orjson.dumps(clean_json(value)[0]))), _jsons
     if isinstance(kind, UtcDateTime):
-        return _moment_text, _copy_times if is_text else _sqlite_times
+        return _moment_text, (lambda values: _times(values, zone))
     if isinstance(kind, Number):
-        return finite, _copy_numbers if is_text else _numbers
+        return finite, _numbers
     if isinstance(kind, Boolean):
-        return bool, _copy_booleans if is_text else _booleans
+        return bool, _booleans
     if isinstance(kind, Whole) or kind.python_type is int:
-        return whole, _copy_wholes if is_text else _wholes
+        return whole, _wholes
     raise TypeError(f"no way is known to store {kind!r} in bulk; add it to storage/encoding.py")
 
 
@@ -171,15 +173,11 @@ def _texts(values: Values, limit: int | None) -> Values:
 
 def _jsons(values: Values) -> Values:
     try:
-        texts = [None if value is None else _json(value).decode() for value in values]
+        texts = [None if value is None else orjson.dumps(value).decode() for value in values]
     except TypeError as error:
         raise _Unclean from error
     _refuse_unclean(texts, "\\u0000")
     return texts
-
-
-def _json(value: Any) -> bytes:
-    return orjson.dumps(value, option=_JSON)
 
 
 def _refuse_unclean(texts: Values, forbidden: str) -> None:
@@ -196,18 +194,11 @@ def _refuse_unclean(texts: Values, forbidden: str) -> None:
 
 def _numbers(values: Values) -> Values:
     try:
-        return [value if value is None or math.isfinite(value) else None for value in values]
+        if all(map(math.isfinite, [value for value in values if value is not None])):
+            return [value if value is None or type(value) is float else float(value) for value in values]
     except (TypeError, OverflowError):
-        return [finite(value) for value in values]
-
-
-def _copy_numbers(values: Values) -> Values:
-    return [None if value is None else repr(value) for value in _floats(_numbers(values))]
-
-
-def _floats(values: Values) -> Values:
-    """Numbers whose text PostgreSQL reads: numpy's and Decimal's say more than digits."""
-    return [value if value is None or type(value) in (float, int) else float(value) for value in values]
+        pass
+    return [finite(value) for value in values]
 
 
 def _wholes(values: Values) -> Values:
@@ -216,30 +207,22 @@ def _wholes(values: Values) -> Values:
     return [whole(value) for value in values]
 
 
-def _copy_wholes(values: Values) -> Values:
-    return [None if value is None else str(value) for value in _wholes(values)]
-
-
 def _booleans(values: Values) -> Values:
     return [None if value is None else bool(value) for value in values]
 
 
-def _copy_booleans(values: Values) -> Values:
-    return [None if value is None else "t" if value else "f" for value in values]
-
-
-def _sqlite_times(values: Values) -> Values:
-    return [None if value is None else _moment_text(value) for value in values]
-
-
-def _copy_times(values: Values) -> Values:
-    return [None if value is None else _moment(value).isoformat() for value in values]
-
-
-def _moment(value: Any) -> datetime:
-    return value if type(value) is datetime and value.tzinfo is timezone.utc else utc(value)
+def _times(values: Values, zone: str) -> Values:
+    return [None if value is None else _moment_text(value) + zone for value in values]
 
 
 def _moment_text(value: Any) -> str:
     """As SQLAlchemy keeps a DateTime in SQLite, in UTC: fixed width, so that text sorts like time."""
-    return _moment(value).isoformat(" ", "microseconds")[:26]
+    if type(value) is int:
+        return f"{_second_text(value // 1_000_000)}.{value % 1_000_000:06d}"
+    return utc(value).isoformat(" ", "microseconds")[:26]
+
+
+@lru_cache(maxsize=1024)
+def _second_text(seconds: int) -> str:
+    """A batch spans few seconds, so that most of the work is done once."""
+    return from_epoch_us(seconds * 1_000_000).isoformat(" ")[:19]
