@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 EXIT_SECONDS = 2.0
 FIRST_LOOK_SECONDS = 1.0
+STOP_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Recorder:
         self._rejects = Rejects(settings.spool_dir)
         self._writer: Writer | None = None
         self._looked_back = False
+        self._left_behind = False
         _living.add(self)
 
     def _make_sink(self, database: Database) -> Sink:
@@ -121,8 +123,10 @@ class Recorder:
     def _caught_up(self, timeout: float, *, patient: bool) -> bool:
         spool = self._spool
         target = spool.appended
-        if spool.settled >= target and self._looked_back:
+        if spool.settled >= target and self._looked_back and not self._left_behind:
             return True
+        if self._left_behind and not self._fetched_back(timeout):
+            return False
         if not self._looked_back:
             self._look_back(min(timeout, FIRST_LOOK_SECONDS))
         if spool.settled >= target:
@@ -133,7 +137,7 @@ class Recorder:
     def _look_back(self, timeout: float) -> None:
         """Before the first read: give what an earlier process left in the spool a moment to be stored."""
         self._looked_back = True
-        if self._spool.has_segments():
+        if self._spool.has_foreign_segments():
             writer = self._running()
             if writer is not None:
                 writer.first_look(timeout)
@@ -161,22 +165,28 @@ class Recorder:
             count += len(payloads)
         return count
 
+    def _fetched_back(self, timeout: float) -> bool:
+        """After a `close` that left records in the files: store them, as those of any process that is gone."""
+        writer = self._running()
+        self._left_behind = writer is None or not writer.look_again(timeout)
+        return not self._left_behind
+
     def close(self, timeout: float = 5.0) -> bool:
         """Store what can be stored within `timeout` seconds and stop; True when nothing is left in the spool.
 
-        What is left stays in the files for the next process. A record made afterwards starts everything again.
+        Does not wait for a database that is away: what is left stays in the files for the next process. A record made
+        afterwards starts everything again.
         """
-        deadline = time.monotonic() + timeout
         writer, spool = self._writer, self._spool
-        stored = True
-        if spool.pending_records:
-            stored = self._caught_up(timeout, patient=not (writer and writer.away))
-        if writer is not None and not writer.stop(max(0.1, deadline - time.monotonic())):
+        if writer is not None and spool.pending_records:
+            self._caught_up(timeout, patient=False)
+        if writer is not None and not writer.stop(STOP_SECONDS):
             return False
         self._writer = None
         self._looked_back = False
+        self._left_behind |= spool.pending_records > 0
         spool.close()
-        return stored
+        return not self._left_behind
 
     def status(self) -> RecorderStatus:
         """How much is waiting, for how long, and why."""
@@ -231,6 +241,7 @@ class Recorder:
     def _after_fork_in_child(self) -> None:
         self._writer = None
         self._looked_back = False
+        self._left_behind = False
         self._spool.forget()
 
 

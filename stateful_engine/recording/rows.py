@@ -1,6 +1,7 @@
-"""From a decoded record to the rows of each table: redacted, cut, cleaned, with defaults and real times.
+"""From a decoded record to the rows of each table: redacted, cut, with defaults.
 
-This is the writer's part of a record's way, so that the request thread need not pay for it.
+This is the writer's part of a record's way, so that the request thread need not pay for it. Text and numbers that a
+database refuses are cleaned where rows become parameters, in storage.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from stateful_engine.domain.clock import from_epoch_us
-from stateful_engine.domain.redaction import clean_json, redact
+from stateful_engine.domain.redaction import redact
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.recording.records import Call, Record, Row, truncated
 from stateful_engine.storage import gpt_queries, interactions, signals, tables
@@ -35,9 +35,9 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 class _Shape:
     """What the columns of a table ask of a row."""
 
-    columns: frozenset[str]
     times: tuple[str, ...]
     defaults: Mapping[str, Any]
+    has_created_at: bool
     has_updated_at: bool
 
 
@@ -45,18 +45,18 @@ class _Shape:
 def _shape(table: str) -> _Shape:
     columns = tables.table(table).columns
     times = tuple(column.name for column in columns if isinstance(column.type, UtcDateTime))
-    names = frozenset(column.name for column in columns)
-    return _Shape(names, times, _DEFAULTS.get(table, {}), "updated_at" in names)
+    return _Shape(times, _DEFAULTS.get(table, {}), "created_at" in columns, "updated_at" in columns)
 
 
 def rows_of(record: Record, settings: Settings) -> TableRows:
-    """The rows that `record` stands for, by table, ready for the database.
+    """The rows that `record` stands for, by table, ready for `bulk.insert_new`.
 
     Raises `ValueError`, `TypeError` or `KeyError` (no such table) for a record that cannot be understood.
     """
     given = _call_tables(record, settings) if isinstance(record, Call) else record.tables
-    made = from_epoch_us(record.created_us)
-    return {name: [_ready(name, row, made, settings) for row in rows] for name, rows in given.items() if rows}
+    return {
+        name: [_ready(name, row, record.created_us, settings) for row in rows] for name, rows in given.items() if rows
+    }
 
 
 def _call_tables(call: Call, settings: Settings) -> TableRows:
@@ -82,31 +82,26 @@ def response_data(body: bytes, settings: Settings) -> Any:
     return truncated(len(body), text[:limit].decode("utf-8", "ignore"))
 
 
-def _ready(table: str, row: Row, made: datetime, settings: Settings) -> Row:
-    """`row` with the columns of its table only, every value of the kind that its column holds."""
+def _ready(table: str, row: Row, made_us: int, settings: Settings) -> Row:
+    """`row` with its secrets redacted, defaults filled in, and times that a column can take."""
     shape = _shape(table)
-    ready = {**shape.defaults, **{name: value for name, value in row.items() if name in shape.columns}}
-    for name, value in ready.items():
-        if isinstance(value, str):
-            ready[name] = clean_json(value)[0]
-        elif isinstance(value, dict | list):
-            ready[name] = clean_json(redact(value, settings.redact))[0]
+    ready = {**shape.defaults, **row}
+    for name, value in row.items():
+        if isinstance(value, dict | list):
+            ready[name] = redact(value, settings.redact)
     for name in shape.times:
         value = ready.get(name)
-        if value is not None:
+        if isinstance(value, str):
             ready[name] = _moment(value)
-    if ready.get("created_at") is None and "created_at" in shape.columns:
-        ready["created_at"] = made
-    if shape.has_updated_at and ready.get("updated_at") is None:
+    if ready.get("created_at") is None and shape.has_created_at:
+        ready["created_at"] = made_us
+    if ready.get("updated_at") is None and shape.has_updated_at:
         ready["updated_at"] = ready["created_at"]
     return ready
 
 
-def _moment(value: Any) -> datetime:
-    """The aware datetime for microseconds since the epoch or an ISO 8601 text."""
-    if isinstance(value, str):
-        moment = datetime.fromisoformat(value.replace("Z", "+00:00"))
-        if moment.tzinfo is None:
-            raise ValueError("a time without a timezone")
-        return moment
-    return from_epoch_us(int(value))
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    if moment.tzinfo is None:
+        raise ValueError("a time without a timezone")
+    return moment

@@ -223,9 +223,11 @@ class Spool:
                 (self.folder / name).unlink(missing_ok=True)
         return [self.folder / name for name in names if name.endswith(SUFFIX)]
 
-    def has_segments(self) -> bool:
-        """Whether the folder holds any segment, of whomever."""
-        return bool(self._segment_paths())
+    def has_foreign_segments(self) -> bool:
+        """Whether the folder holds segments that are not of this process."""
+        with self.lock:
+            mine = {segment.path for segment in self._own}
+        return any(path not in mine for path in self._segment_paths())
 
     def oldest_us(self) -> int | None:
         """When the oldest record that is not settled was made, in microseconds since the epoch; None without one."""
@@ -274,6 +276,7 @@ class Spool:
             self._own.clear()
             self._adopted.clear()
             self._pending_bytes = 0
+            self.settled = self.appended
 
     def forget(self) -> None:
         """In a forked child: let go of everything that belongs to the parent, which goes on with it."""

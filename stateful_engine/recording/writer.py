@@ -163,7 +163,8 @@ class Writer:
             self._note_look_done()
         else:
             full = True
-        return full or self._spool.settled < self._wanted or bool(self._spool.durable)
+        awaited = self._spool.settled < self._wanted or bool(self._spool.durable)
+        return full or (awaited and self._spool.own() is not None)
 
     def _look_around(self) -> bool:
         """Look for files of dead processes when it is time to; True when some could not be taken over yet."""
@@ -236,28 +237,32 @@ class Writer:
     def _pause(self, *, more: bool) -> None:
         """Let records come together; sleep deeply when none come at all."""
         if self._series:
-            self._wake.wait(_backoff(self._series))
+            self._wait(_backoff(self._series))
         elif more:
             return
         elif self._spool.pending_records or self._quiet_passes < QUIET_PASSES:
             self._quiet_passes = 0 if self._spool.pending_records else self._quiet_passes + 1
-            self._wake.wait(self._interval)
+            self._wait(self._interval)
         else:
+            self._quiet_passes = 0
             self._sleep()
-        self._wake.clear()
 
     def _sleep(self) -> None:
         """Wait for a record that wakes this thread, then for those that come with it."""
         self._busy.clear()
         self.idle = True
         if not self._spool.pending_records:
-            self._wake.wait(LOOK_AROUND_SECONDS)
-            self._wake.clear()
+            self._wait(LOOK_AROUND_SECONDS)
         self.idle = False
         self._busy.set()
-        self._quiet_passes = 0
         if self._spool.pending_records and not self._spool.durable and self._spool.settled >= self._wanted:
-            self._wake.wait(self._interval)
+            self._wait(self._interval)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait, unless somebody calls for haste."""
+        if not self._stopping.is_set():
+            self._wake.wait(seconds)
+        self._wake.clear()
 
     # The syncing thread.
 
