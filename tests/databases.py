@@ -51,9 +51,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 def migrate(url: str) -> None:
     """Bring our tables in the database at `url` to the present version."""
-    from stateful_engine.storage.database import Database
-
     from stateful_engine.storage import migrate as migrations
+    from stateful_engine.storage.database import Database
 
     database = Database(url)
     try:
