@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 from werkzeug.exceptions import HTTPException
 
-from stateful_engine.domain.redaction import redact
+from stateful_engine.domain.redaction import redact, redact_text
 from stateful_engine.domain.vocabulary import InteractionSource
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class RequestInfo(NamedTuple):
             agent,
             request.remote_addr if settings.store_ip else None,
             _text(environ.get("HTTP_X_SESSION_ID")) or _text(lookup.get("session_id")),
-            _text(environ.get("HTTP_REFERER"), MAX_AGENT_LENGTH),
+            _referer(environ.get("HTTP_REFERER")),
             _text(environ.get("HTTP_OPENAI_CONVERSATION_ID")),
             user,
             _text(environ.get("HTTP_OPENAI_GPT_ID")),
@@ -114,6 +114,12 @@ def hashed_user_id(user_id: str) -> str:
 
 def _text(value: object, longest: int = MAX_HEADER_LENGTH) -> str | None:
     return value[:longest] if isinstance(value, str) and value else None
+
+
+def _referer(value: object) -> str | None:
+    """The page that led here, without the secrets that its address may carry."""
+    text = _text(value, MAX_AGENT_LENGTH)
+    return text and redact_text(text)
 
 
 def _sentence(params: Mapping[str, Any]) -> str | None:

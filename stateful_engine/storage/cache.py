@@ -44,6 +44,14 @@ class Cache:
         if seconds > 0:
             self._store.set(key, orjson.dumps(value), seconds)
 
+    def claim(self, key: str, value: Any, seconds: float) -> Any:
+        """Keep `value` unless something is kept under `key` already; returns what is kept, of all callers the same.
+
+        Where the store cannot be reached, `value` itself.
+        """
+        raw = self._store.claim(key, orjson.dumps(value), seconds)
+        return value if raw is None else orjson.loads(raw)
+
     def delete(self, *keys: str) -> None:
         """Forget these keys."""
         if keys:
@@ -118,8 +126,21 @@ class _InProcess:
         with self._lock:
             self._entries[key] = (time.monotonic() + seconds, value)
             self._entries.move_to_end(key)
-            while len(self._entries) > MAX_ENTRIES:
-                self._entries.popitem(last=False)
+            self._shrink()
+
+    def claim(self, key: str, value: bytes, seconds: float) -> bytes:
+        with self._lock:
+            now = time.monotonic()
+            entry = self._entries.get(key)
+            if entry is not None and entry[0] > now:
+                return entry[1]
+            self._entries[key] = (now + seconds, value)
+            self._shrink()
+            return value
+
+    def _shrink(self) -> None:
+        while len(self._entries) > MAX_ENTRIES:
+            self._entries.popitem(last=False)
 
     def delete(self, *keys: str) -> None:
         with self._lock:
@@ -171,6 +192,15 @@ class _InRedis:
                 pipe.execute()
 
         self._asked(store)
+
+    def claim(self, key: str, value: bytes, seconds: float) -> bytes | None:
+        def store(redis: Redis) -> bytes | None:
+            name = self._prefix + key
+            if redis.set(name, value, nx=True, px=max(1, int(seconds * 1000))):
+                return value
+            return _bytes(redis.get(name)) or value
+
+        return self._asked(store)
 
     def delete(self, *keys: str) -> None:
         self._asked(lambda redis: redis.delete(*(self._prefix + key for key in keys)))

@@ -25,10 +25,13 @@ def earlier_id(cache: Cache, row: Mapping[str, Any], seconds: float) -> str | No
     """
     key = _key(row)
     now = clock.epoch_us()
-    known = cache.get(key)
-    if isinstance(known, dict) and 0 <= now - known["at"] < seconds * 1_000_000:
+    own = {"id": row["signal_id"], "at": now}
+    known = cache.claim(key, own, seconds)
+    if known["id"] == own["id"]:
+        return None
+    if 0 <= now - known["at"] < seconds * 1_000_000:
         return str(known["id"])
-    cache.set(key, {"id": row["signal_id"], "at": now}, seconds)
+    cache.set(key, own, seconds)
     return None
 
 

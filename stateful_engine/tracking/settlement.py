@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import ExtractedSignal, extract, extract_one
 from stateful_engine.domain.vocabulary import InteractionType
@@ -72,7 +74,8 @@ def _signals(
         return ()
     with runtime.guard("extract_signals"):
         if options.extractor is not None:
-            return _extracted_by_host(runtime, options, info, answer.body)
+            given = options.extractor(orjson.loads(answer.data), dict(info.lookup))
+            return _understood(runtime, given)
         extraction = extract(answer.body, request=info.lookup, mapping=options.mapping)
         if not extraction.recognised:
             runtime.guard.count("unrecognised_shapes")
@@ -80,10 +83,8 @@ def _signals(
     return ()
 
 
-def _extracted_by_host(runtime: Runtime, options: Options, info: RequestInfo, body: Any) -> list[ExtractedSignal]:
-    """What the host's own extractor found; an item that is no signal is counted and never costs its neighbours."""
-    assert options.extractor is not None
-    given = options.extractor(body, info.lookup)
+def _understood(runtime: Runtime, given: Any) -> list[ExtractedSignal]:
+    """What a host's own extractor gave, as signals; an item that is none is counted and never costs its neighbours."""
     items: Iterable[Any]
     if given is None:
         items = ()
@@ -92,12 +93,23 @@ def _extracted_by_host(runtime: Runtime, options: Options, info: RequestInfo, bo
     else:
         items = given
     found: list[ExtractedSignal] = []
-    for item in items:
-        try:
-            found.append(item if isinstance(item, ExtractedSignal) else extract_one(item))
-        except InvalidInputError:
-            runtime.guard.count("unusable_extractor_items")
+    with runtime.guard("extract_signals"):
+        for item in items:
+            if isinstance(item, ExtractedSignal):
+                found.append(item)
+            elif isinstance(item, Mapping):
+                found.extend(_folded(runtime, item))
+            else:
+                runtime.guard.count("unusable_extractor_items")
     return found
+
+
+def _folded(runtime: Runtime, fields: Mapping[str, Any]) -> tuple[ExtractedSignal, ...]:
+    try:
+        return (extract_one(fields),)
+    except InvalidInputError:
+        runtime.guard.count("unusable_extractor_items")
+        return ()
 
 
 def _context(options: Options, info: RequestInfo, query_id: str | None) -> dict[str, Any]:
