@@ -6,6 +6,8 @@ from stateful_engine.domain.actions import fold_action
 from stateful_engine.domain.scopes import Scope
 from stateful_engine.domain.spellings import spellings
 
+NO_VERB = "has no verb of buying, selling or holding"
+
 # How surely a key means advice: `signal` always does, `side` is also what orders, positions and trades have.
 _SURE = spellings("signal", "sinyal", "primary_signal", "final_signal", "trading_signal", "trade_signal")
 _VERDICTS = spellings(
@@ -24,6 +26,10 @@ _VERDICTS = spellings(
 _WEAK = spellings("side", "signal_type", "setup_type", "trade_type", "type")
 _TYPE = spellings("type")
 _ACTION = spellings("action")
+_ORDER = spellings("order")
+_POSITIONS = spellings("position", "order")
+_TECHNICAL = spellings("technical_analysis")
+_POSITION_SLOTS = frozenset({"action", "order", "position"})
 _FIRM = spellings("signal", "direction", "recommendation", "decision")
 _OPENERS = frozenset({"open", "enter", "entry", "trade", "execute", "new", "signal"})
 _NO_ADVICE = frozenset(
@@ -48,7 +54,7 @@ def own_action(scope: Scope) -> tuple[str | None, str]:
             return key, ""
         if _forbids(key, value):
             return None, f"{key} is {value[:60]!r}, which is no verb of buying, selling or holding"
-    return None, "has no verb of buying, selling or holding"
+    return None, NO_VERB
 
 
 def _forbids(key: str, value: str) -> bool:
@@ -68,11 +74,11 @@ def unlike_advice(scope: Scope, key: str) -> str | None:
         return "is one component's opinion"
     if scope.is_item and not has_levels and not _stands_alone(scope):
         return "has no symbol, price or confidence of its own"
-    if scope.is_named or key in _SURE:
+    if scope.is_named or (key in _SURE and not scope.is_item):
         return None
-    if scope.has("order") or is_position(scope) or _is_executed(scope):
+    if scope.has("order") or is_position(scope) or (key not in _SURE and _is_executed(scope)):
         return "is an order, a position or a trade"
-    if key in _VERDICTS or has_levels or scope.has("confidence"):
+    if key in _SURE or key in _VERDICTS or has_levels or scope.has("confidence"):
         return None
     return _unlike_bare_advice(scope, key)
 
@@ -105,14 +111,18 @@ def _is_executed(scope: Scope) -> bool:
 
 def is_position(scope: Scope) -> bool:
     """Tell whether a dict is an order or an open position, so that a verdict in it advises on that one."""
-    fields = scope.fields
-    for key in scope.shape.get("position", ()):
-        value = fields[key]
-        if isinstance(value, dict) or (value is not None and key.lower() != "position"):
-            return True
-    return False
+    return any(_tells_position(key, scope.fields[key]) for key in scope.shape.get("position", ()))
+
+
+def _tells_position(key: str, value: object) -> bool:
+    """Take an id, or an object with a side or a profit; the size that is advised (`position: {size}`) is neither."""
+    if isinstance(value, dict):
+        inner = Scope(value)
+        return not _POSITION_SLOTS.isdisjoint(inner.shape)
+    return value is not None and (key not in _POSITIONS or (key in _ORDER and isinstance(value, int)))
 
 
 def is_whole_opinion(scope: Scope, key: str) -> bool:
-    """Tell whether an analysis is a verdict by itself: with levels, or under a verdict's key with a confidence."""
-    return scope.has_levels() or (key in _VERDICTS and scope.has("confidence"))
+    """Tell whether an analysis is a verdict by itself: with levels, or with a confidence under a verdict's key."""
+    is_sure = key in _VERDICTS or (key in _SURE and not _TECHNICAL.issuperset(scope.step))
+    return scope.has_levels() or (is_sure and scope.has("confidence"))

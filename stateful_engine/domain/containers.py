@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stateful_engine.domain.advice import is_position, is_whole_opinion, own_action, unlike_advice
+from stateful_engine.domain.advice import NO_VERB, is_position, is_whole_opinion, own_action, unlike_advice
 from stateful_engine.domain.extracted import Note, pointer_of
 from stateful_engine.domain.refusals import refusal
 from stateful_engine.domain.scopes import Scope
@@ -123,8 +123,9 @@ class Locator:
     def _containers(self, scope: Scope, slot: str, depth: int) -> bool:
         for key in scope.shape.get(slot, ()):
             value = scope.fields[key]
-            if isinstance(value, dict):
+            if value is None or value == {}:
                 self.recognised = True
+            elif isinstance(value, dict):
                 inner = Scope(value, scope, step=(key,), is_named=True)
                 if self._enclosed(inner, depth + 1, is_verdict=slot == "verdict"):
                     return True
@@ -141,7 +142,7 @@ class Locator:
             return self.take(scope)
         if not self._may_descend(depth):
             return False
-        return (
+        is_over = (
             self._containers(scope, "container", depth)
             or self._containers(scope, "verdict", depth)
             or self._wrappers(scope, depth)
@@ -149,6 +150,9 @@ class Locator:
             or self._listings(scope, "listing", depth, is_named=True)
             or (not is_verdict and self._keyed_by_name(scope.fields, scope, key=None, is_named=True, depth=depth))
         )
+        if not is_over and not scope.has_text("action"):
+            self.note(scope.path, NO_VERB)
+        return is_over
 
     def _wrappers(self, scope: Scope, depth: int) -> bool:
         for key in scope.shape.get("wrapper", ()):
@@ -178,18 +182,18 @@ class Locator:
 
     def _containers_with_levels(self, scope: Scope, depth: int) -> bool:
         """Search the signals in an analysis only when they can be traded; a bare `signal` there is a component's."""
-        is_tradable = any(
-            isinstance(value := scope.fields[key], dict) and Scope(value).has_levels()
+        is_whole = any(
+            isinstance(value := scope.fields[key], dict) and is_whole_opinion(Scope(value, step=scope.step), key)
             for key in scope.shape.get("container", ())
         )
-        return is_tradable and self._containers(scope, "container", depth)
+        return is_whole and self._containers(scope, "container", depth)
 
     def _listings(self, scope: Scope, slot: str, depth: int, *, is_named: bool) -> bool:
         is_over = False
         for key in scope.shape.get(slot, ()):
             value = scope.fields[key]
             if isinstance(value, (list, tuple)):
-                self.recognised = self.recognised or is_named or not value
+                self.recognised = self.recognised or not value
                 is_over = self._items(value, scope, key=key, is_named=is_named, depth=depth + 1)
             elif isinstance(value, dict) and slot == "verdict_listing":
                 is_over = self._keyed_by_name(value, scope, key=key, is_named=True, depth=depth + 1)

@@ -47,13 +47,14 @@ def _without_repeats(signals: tuple[ExtractedSignal, ...]) -> tuple[ExtractedSig
 
 
 def _identity(signal: ExtractedSignal) -> tuple[object, ...]:
+    targets = signal.extra.get("take_profits")
     return (
         signal.symbol,
         signal.timeframe,
         signal.action,
         signal.confidence,
         signal.entry_price,
-        signal.take_profit,
+        tuple(targets) if isinstance(targets, list) else None,
         signal.stop_loss,
         signal.extra.get("external_id"),
     )

@@ -33,10 +33,12 @@ _PAIRS = (
     ("bottom", "top"),
     ("bid", "ask"),
 )
-_TARGET_STARTS = ("tp", "take", "target", "level", "t")
+_TARGET_STARTS = ("tp", "take", "target", "level")
 _TARGET_KEYS = frozenset(
-    "primary secondary tertiary first second third conservative moderate aggressive final price value 1 2 3 4 5".split()
+    "primary secondary tertiary first second third conservative moderate aggressive final "
+    "1 2 3 4 5 t1 t2 t3 t4 t5".split()
 )
+_NO_PRICE_PARTS = ("pct", "percent", "ratio", "size", "prob", "distance", "pips", "rr")
 _MAX_TARGETS = 20
 _LEVEL_SLOTS = frozenset({"entry", "take_profit", "stop_loss", "risk_reward", "room"})
 
@@ -231,9 +233,18 @@ def _targets_of_text(text: str) -> Iterator[float]:
 
 
 def _targets_of_mapping(fields: Mapping[object, object]) -> Iterator[float]:
+    """Read {"price": …} as one target, otherwise every member whose name is a target's and no percentage's."""
+    if (single := _first_price(fields, ("price", "value"))) is not None:
+        yield single
+        return
     for key, value in list(fields.items())[:_MAX_TARGETS]:
-        name = str(key).lower()
-        if name in _TARGET_KEYS or name.startswith(_TARGET_STARTS):
-            price = one_price(value)
-            if price is not None:
-                yield price
+        name = str(key)[:40].lower()
+        if name in _TARGET_KEYS or (
+            name.startswith(_TARGET_STARTS) and not any(part in name for part in _NO_PRICE_PARTS)
+        ):
+            yield from parse_targets(value) if isinstance(value, (list, tuple)) else _one_target(value)
+
+
+def _one_target(value: object) -> Iterator[float]:
+    if (price := one_price(value)) is not None:
+        yield price

@@ -50,7 +50,7 @@ def number_from_text(text: str) -> float | None:
     """Read `$43,500.00`, `43.500,00`, `2650 USD` or `45000 (-2%)`; None for prose and for percentages."""
     if len(text) > _MAX_NUMBER_TEXT:
         return None
-    bare = text.split("(", 1)[0].strip().strip("$€£¥~≈ \u00a0").strip()
+    bare = text.split("(", 1)[0].strip().strip("$€£¥~≈@ \u00a0").strip()
     upper = bare.upper()
     for unit in _UNITS:
         if upper.endswith(unit):
@@ -79,7 +79,9 @@ def _is_grouped(digits: str) -> bool:
 
 
 def parse_price(value: object) -> float | None:
-    """Read a price; 0, negatives, NaN and prose mean missing, so the answer is None or a positive finite float."""
+    """Read a price, also behind a label (`TP1: 44,200`); 0, negatives, NaN and prose mean missing: None."""
+    if isinstance(value, str) and len(value) <= _MAX_NUMBER_TEXT:
+        value = value.rpartition(":")[2]
     number = finite_number(value)
     return number if number is not None and 0.0 < number <= MAX_PRICE else None
 

@@ -93,11 +93,11 @@ _SLOTS = {
     "refused": "rejected blocked is_rejected is_blocked regime_blocked signal_blocked signal_rejected no_signal",
     "error": "error error_message error_code",
     "order": (
-        "order deal_id deal retcode unrealized_pnl floating_pnl profit realized_pnl exit_price close_price price_open "
-        "open_price price_current liquidation_price mark_price margin filled filled_qty executed_qty avg_price "
-        "average_price closed_at pnl pnl_pct pnl_percentage"
+        "deal_id deal retcode unrealized_pnl floating_pnl profit realized_pnl exit_price price_open price_current "
+        "liquidation_price mark_price margin filled filled_qty executed_qty avg_price average_price closed_at pnl "
+        "pnl_pct pnl_percentage"
     ),
-    "position": "ticket order_id position_id order_ticket position_ticket position",
+    "position": "ticket order_id position_id order_ticket position_ticket position order",
     "quantity": "quantity qty amount size lot lots volume filled_quantity",
     "component": "indicator component factor oscillator",
     "voter": "type name strategy model source pattern indicator_name",
@@ -106,18 +106,21 @@ _SLOTS = {
         "signal signal_data processed_signal signal_sent final_signal trading_signal trade_signal primary_signal "
         "ai_signal sharp_signal enhanced_signal generated_signal latest_signal top_signal current_signal sinyal signals"
     ),
-    "listing": "signals trading_signals generated_signals latest_signals active_signals top_signals signal_history",
+    "listing": (
+        "signals signal trading_signals generated_signals latest_signals active_signals top_signals signal_history"
+    ),
     "verdict": (
-        "decision trading_decision final_decision recommendation trade_recommendation trading_recommendation "
-        "trading_recommendations final_recommendation trade_setup trade_plan trade_idea prediction"
+        "decision trading_decision trade_decision final_decision recommendation trade_recommendation "
+        "trading_recommendation trading_recommendations final_recommendation trade_setup trade_plan trade_idea setup "
+        "prediction"
     ),
     "verdict_listing": (
         "trading_opportunities opportunities trade_opportunities trading_recommendations trade_recommendations "
-        "recommendations trade_setups trade_ideas setups predictions"
+        "recommendations recommendation trade_setups trade_ideas setups predictions"
     ),
-    "items": "data results items",
-    "wrapper": "data result response payload output body",
-    "opinion": "analysis technical_analysis ai_analysis trading_analysis",
+    "items": "data results items scan_results",
+    "wrapper": "data result response payload output body results symbols",
+    "opinion": "analysis ai_analysis trading_analysis technical_analysis",
     "room": (
         "trade_setup trade_plan trade_levels levels price_levels risk_management risk execution_plan trade_parameters "
         "setup entry_strategy exit_strategy targets"

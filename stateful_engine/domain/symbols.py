@@ -48,6 +48,7 @@ _BROKER_SUFFIXES = frozenset(
 _DERIVATIVES = ("-SWAP", "_SWAP", "-PERP", "_PERP", "/PERP", "-PERPETUAL", ".PERP", ".P", "PERP")
 _NO_SYMBOL = frozenset(
     {"", "UNKNOWN", "N/A", "NONE", "NULL", "ALL", "ANY", "UNDEFINED", "NAN", "-", "--", "*", "?", "MULTI", "MULTIPLE"}
+    | {"CRYPTO", "FOREX", "STOCK", "STOCKS", "COMMODITY", "INDEX", "SPOT", "FUTURES", "PERPETUAL"}
 )
 _FORBIDDEN = frozenset("{}<>[]()\"'`;,=\\")
 

@@ -1,0 +1,447 @@
+"""Bodies as hosts answer with them, each with the signals a reader would find in it."""
+
+from __future__ import annotations
+
+from tests.domain.shapes import Truth
+
+_SIGNAL = {
+    "symbol": "ETHUSDT",
+    "timeframe": "4H",
+    "action": "SELL",
+    "confidence": 72.5,
+    "entry_price": 2500.0,
+    "stop_loss": 2560.0,
+    "take_profit": 2380.0,
+}
+_FOUND = {
+    "symbol": "ETHUSDT",
+    "timeframe": "4H",
+    "action": "SELL",
+    "confidence": 72.5,
+    "entry_price": 2500.0,
+    "stop_loss": 2560.0,
+    "take_profit": 2380.0,
+    "take_profits": [2380.0],
+}
+
+CONTAINERS = [
+    Truth("the root is the signal", _SIGNAL, [_FOUND]),
+    Truth("the signal of a search", {"status": "success", "symbol": "ETHUSDT", "signal": _SIGNAL}, [_FOUND]),
+    Truth("a wrapped signal", {"success": True, "data": {"signal": _SIGNAL, "count": 1}}, [_FOUND]),
+    Truth("a wrapped root", {"code": 0, "msg": "ok", "data": _SIGNAL}, [_FOUND]),
+    Truth("what a webhook made of an alert", {"status": "ok", "processed_signal": _SIGNAL, "alert": "x"}, [_FOUND]),
+    Truth("the signal that was sent to a chat", {"success": True, "message": "Sent", "signal_sent": _SIGNAL}, [_FOUND]),
+    Truth("a result", {"id": "r1", "result": _SIGNAL, "error": None}, [_FOUND]),
+    Truth("a result that wraps a signal", {"result": {"status": "ok", "signal": _SIGNAL}}, [_FOUND]),
+    Truth("a root list", [_SIGNAL], [_FOUND]),
+    Truth("a data list", {"success": True, "data": [_SIGNAL], "total": 1}, [_FOUND]),
+    Truth("wrapped signals", {"status": "success", "data": {"signals": [_SIGNAL], "count": 1}}, [_FOUND]),
+    Truth(
+        "the latest signals with statistics beside them",
+        {"signals": [_SIGNAL], "statistics": {"buy": 3, "sell": 4}, "last_signal": {"action": "BUY"}},
+        [_FOUND],
+    ),
+    Truth(
+        "recommendations of an analysis",
+        {
+            "status": "success",
+            "symbol": "BTCUSDT",
+            "analysis": {
+                "trend": "bullish",
+                "indicators": {"rsi": {"value": 61, "signal": "BUY"}},
+                "trading_recommendations": {
+                    "primary_signal": "BUY",
+                    "confidence": 0.81,
+                    "entry_price": 45000.0,
+                    "targets": [{"level": 1, "price": 46000}, {"level": 2, "price": 47000}],
+                    "stop_loss": {"price": 44000, "reason": "below the order block"},
+                },
+            },
+        },
+        [
+            {
+                "symbol": "BTCUSDT",
+                "action": "BUY",
+                "confidence": 81.0,
+                "entry_price": 45000.0,
+                "stop_loss": 44000.0,
+                "take_profit": 46000.0,
+                "take_profits": [46000.0, 47000.0],
+            }
+        ],
+    ),
+    Truth(
+        "a verdict as a word",
+        {"symbol": "EURUSDm", "recommendation": "SELL", "confidence": 66, "reasoning": ["Lower high", "RSI 71"]},
+        [{"symbol": "EURUSD", "action": "SELL", "confidence": 66.0, "reasoning": "Lower high; RSI 71"}],
+    ),
+    Truth(
+        "a prediction as a word",
+        {"symbol": "XAUUSD", "prediction": "BUY", "probability": 0.73, "model": "xgboost"},
+        [{"symbol": "XAUUSD", "action": "BUY", "confidence": 73.0}],
+    ),
+    Truth(
+        "a prediction as an object",
+        {"symbol": "XAUUSDc", "prediction": {"direction": "SELL", "confidence": 58.2}, "features": {"rsi": 70}},
+        [{"symbol": "XAUUSDc", "action": "SELL", "confidence": 58.2}],
+    ),
+    Truth(
+        "one verdict for each symbol of a batch, one of which failed",
+        {
+            "success": True,
+            "results": [
+                {"symbol": "BTCUSDT", "signal": {"action": "BUY", "confidence": 80, "entry_price": 45000}},
+                {"symbol": "DOGEUSDT", "error": "no candles"},
+                {"symbol": "ETHUSDT", "signal": {"action": "HOLD", "confidence": 40}},
+            ],
+            "errors": ["DOGEUSDT: no candles"],
+        },
+        [
+            {"symbol": "BTCUSDT", "action": "BUY", "confidence": 80.0, "entry_price": 45000.0},
+            {"symbol": "ETHUSDT", "action": "HOLD", "confidence": 40.0, "entry_price": None},
+        ],
+    ),
+    Truth(
+        "signals keyed by symbol",
+        {"signals": {"BTCUSDT": {"signal": "BUY", "confidence": 71}, "XAUUSD": {"signal": "SELL", "confidence": 64}}},
+        [
+            {"symbol": "BTCUSDT", "action": "BUY", "confidence": 71.0},
+            {"symbol": "XAUUSD", "action": "SELL", "confidence": 64.0},
+        ],
+    ),
+    Truth(
+        "data keyed by pair",
+        {
+            "status": "success",
+            "data": {
+                "BTC/USDT": {"signal": "buy", "price": 45000.0},
+                "ETH/USDT": {"signal": "neutral", "price": 2500.0},
+            },
+        },
+        [
+            {"symbol": "BTC/USDT", "action": "BUY", "entry_price": 45000.0},
+            {"symbol": "ETH/USDT", "action": "HOLD", "entry_price": 2500.0},
+        ],
+    ),
+    Truth(
+        "a complete plan for each timeframe",
+        {
+            "symbol": "BTCUSDT",
+            "signals": {
+                "1H": {"action": "BUY", "entry": 45000, "sl": 44500, "tp": 46000},
+                "4h": {"action": "SELL", "entry": 45000, "sl": 46500, "tp": 42000},
+            },
+        },
+        [
+            {"symbol": "BTCUSDT", "timeframe": "1H", "action": "BUY", "take_profit": 46000.0},
+            {"symbol": "BTCUSDT", "timeframe": "4H", "action": "SELL", "stop_loss": 46500.0},
+        ],
+    ),
+    Truth(
+        "opportunities at the root",
+        {
+            "symbol": "BTCUSDT",
+            "opportunities": [
+                {"direction": "long", "entry": 45000, "stop": 44000, "target": 47000, "score": 81, "id": "op-1"},
+                {"direction": "unclear", "entry": 45000},
+                {"direction": "short", "entry": 47000, "stop": 47500, "target": 45500, "score": 64, "id": "op-2"},
+            ],
+        },
+        [
+            {"action": "BUY", "confidence": 81.0, "stop_loss": 44000.0, "take_profit": 47000.0, "external_id": "op-1"},
+            {"action": "SELL", "confidence": 64.0, "stop_loss": 47500.0, "take_profit": 45500.0, "external_id": "op-2"},
+        ],
+    ),
+    Truth(
+        "the verb in one room, the prices in another",
+        {
+            "signal": {
+                "symbol": "BTCUSDT",
+                "final_signal": {"signal": "sell", "confidence": 0.66, "reasoning": "Weighted"},
+                "trade_setup": {
+                    "entry_price": 45000,
+                    "stop_loss": 45500,
+                    "take_profit_1": 44000,
+                    "take_profit_2": 43000,
+                },
+            }
+        },
+        [
+            {
+                "symbol": "BTCUSDT",
+                "action": "SELL",
+                "confidence": 66.0,
+                "entry_price": 45000.0,
+                "stop_loss": 45500.0,
+                "take_profits": [44000.0, 43000.0],
+                "reasoning": "Weighted",
+            }
+        ],
+    ),
+    Truth(
+        "levels beside the signal",
+        {
+            "signal": {"action": "BUY", "symbol": "SOLUSDT"},
+            "confidence": 77,
+            "risk_management": {"entry_price": 150.0, "stop_loss": 145.0, "take_profit": [160.0, 170.0]},
+            "reason": "Breakout",
+        },
+        [
+            {
+                "symbol": "SOLUSDT",
+                "action": "BUY",
+                "confidence": 77.0,
+                "entry_price": 150.0,
+                "stop_loss": 145.0,
+                "take_profits": [160.0, 170.0],
+                "reasoning": "Breakout",
+            }
+        ],
+    ),
+    Truth(
+        "a decision with the market price around it",
+        {
+            "data": {
+                "symbol": "XAUUSD",
+                "current_price": {"bid": 2650.0, "ask": 2650.5},
+                "decision": {"direction": "BUY"},
+            }
+        },
+        [{"symbol": "XAUUSD", "action": "BUY", "entry_price": 2650.25}],
+    ),
+    Truth(
+        "a root with a signal beside a decoy recommendation",
+        {
+            "symbol": "BTCUSDT",
+            "signal": "SELL",
+            "confidence": 70,
+            "entry_price": 45000,
+            "stop_loss": 45900,
+            "recommendations": ["Scale in", "Mind the news"],
+            "macd": {"signal": 3.2, "macd": 1.1},
+            "ml_insights": {"prediction": {"direction": "BUY"}},
+        },
+        [{"symbol": "BTCUSDT", "action": "SELL", "confidence": 70.0, "stop_loss": 45900.0}],
+    ),
+    Truth(
+        "a signal that was executed at once",
+        {"status": "success", "signal": _SIGNAL, "order": {"order_id": 77, "status": "filled", "side": "SELL"}},
+        [_FOUND],
+    ),
+    Truth(
+        "an analysis that is a verdict with a confidence",
+        {"symbol": "BTCUSDT", "analysis": {"signal": "BUY", "confidence": 74, "trend": "UP", "support": 44000}},
+        [{"symbol": "BTCUSDT", "action": "BUY", "confidence": 74.0, "stop_loss": None}],
+    ),
+    Truth(
+        "a signal inside an analysis",
+        {"symbol": "BTCUSDT", "data": {"analysis": {"signal": {"direction": "SELL", "confidence": 64, "sl": 46000}}}},
+        [{"symbol": "BTCUSDT", "action": "SELL", "confidence": 64.0, "stop_loss": 46000.0}],
+    ),
+    Truth(
+        "an action with an entry only",
+        {"symbol": "BTCUSDT", "action": "BUY", "entry": 45000},
+        [{"symbol": "BTCUSDT", "action": "BUY", "entry_price": 45000.0, "confidence": None}],
+    ),
+    Truth(
+        "an action with a reason",
+        {"symbol": "BTCUSDT", "action": "HOLD", "reason": "No setup"},
+        [{"symbol": "BTCUSDT", "action": "HOLD", "reasoning": "No setup"}],
+    ),
+    Truth(
+        "several recommendations of one analysis",
+        {
+            "symbol": "BTCUSDT",
+            "analysis": {
+                "trading_recommendations": [
+                    {"direction": "LONG", "entry": 45000, "stop": 44000},
+                    {"direction": "SHORT", "entry": 47000, "stop": 48000},
+                ]
+            },
+        },
+        [{"symbol": "BTCUSDT", "action": "BUY"}, {"symbol": "BTCUSDT", "action": "SELL", "entry_price": 47000.0}],
+    ),
+    Truth(
+        "a size to take",
+        {"symbol": "XAUUSD", "action": "BUY", "entry": 2650, "sl": 2640, "position": {"size": 0.1, "risk_pct": 1}},
+        [{"symbol": "XAUUSD", "action": "BUY", "stop_loss": 2640.0}],
+    ),
+    Truth("results keyed by symbol", {"results": {"ETHUSDT": {"decision": _SIGNAL}}}, [_FOUND]),
+    Truth("a list under the singular", {"signal": [_SIGNAL]}, [_FOUND]),
+    Truth("a signal told twice", {"status": "success", "signal": _SIGNAL, "data": {"signal": _SIGNAL}}, [_FOUND]),
+    Truth("a list that tells one signal twice", {"signals": [_SIGNAL, dict(_SIGNAL)]}, [_FOUND]),
+]
+
+FIELDS = [
+    Truth(
+        "camel case",
+        {
+            "signal": {
+                "tradingPair": "SOL/USDT",
+                "side": "LONG",
+                "entryPrice": 150.5,
+                "stopLoss": 145,
+                "takeProfit": 160,
+                "riskRewardRatio": 1.7,
+                "aiReasoning": "Retest",
+            }
+        },
+        [
+            {
+                "symbol": "SOLUSDT",
+                "action": "BUY",
+                "entry_price": 150.5,
+                "stop_loss": 145.0,
+                "take_profit": 160.0,
+                "reasoning": "Retest",
+            }
+        ],
+    ),
+    Truth(
+        "capitals",
+        {"signal": {"SYMBOL": "BTCUSDT", "ACTION": "BUY", "ENTRY": "45,000", "SL": "44,000.50", "TP": "47000 USDT"}},
+        [{"symbol": "BTCUSDT", "action": "BUY", "entry_price": 45000.0, "stop_loss": 44000.5, "take_profit": 47000.0}],
+    ),
+    Truth(
+        "Indonesian words and numbers",
+        {
+            "sinyal": {
+                "pair": "BTC/IDR",
+                "aksi": "BELI",
+                "entry": "Rp 1.050.000.000",
+                "tf": "1 jam",
+                "confidence": "80,5%",
+            }
+        },
+        [{"symbol": "BTCIDR", "action": "BUY", "entry_price": 1.05e9, "timeframe": "1H", "confidence": 80.5}],
+    ),
+    Truth(
+        "an emoji before the verb and a strength",
+        {"signal": {"symbol": "GOLD", "action": "🟢 Strong Buy", "confidence": "HIGH (88%)"}},
+        [{"symbol": "GOLD", "action": "BUY", "strength": "STRONG", "confidence": 88.0}],
+    ),
+    Truth(
+        "an entry zone as text and targets as a text",
+        {
+            "signal": {
+                "pair": "BTC-USDT-SWAP",
+                "direction": "long",
+                "entry_zone": "43,300 - 43,500",
+                "targets": "44200, 44800",
+            }
+        },
+        [
+            {
+                "symbol": "BTCUSDT",
+                "action": "BUY",
+                "entry_price": 43400.0,
+                "entry_range": [43300.0, 43500.0],
+                "take_profits": [44200.0, 44800.0],
+            }
+        ],
+    ),
+    Truth(
+        "an entry zone as a list and named targets",
+        {
+            "signal": {
+                "symbol": "BTCUSDT",
+                "direction": "SHORT",
+                "entry_zone": [43500, 43300],
+                "take_profit": {"tp1": 42000, "tp2": "41,000"},
+                "stop_loss": "Above the swing high",
+            }
+        },
+        [
+            {
+                "action": "SELL",
+                "entry_price": 43400.0,
+                "take_profits": [42000.0, 41000.0],
+                "take_profit": 42000.0,
+                "stop_loss": None,
+            }
+        ],
+    ),
+    Truth(
+        "labelled targets, and an object with a level and a price",
+        {
+            "signals": [
+                {"symbol": "BTCUSDT", "action": "BUY", "targets": ["TP1: 44,200", "TP2: 44,800"], "sl": "SL: 42900"},
+                {"symbol": "BTCUSDT", "action": "BUY", "take_profit": {"level": 1, "price": 44200, "percentage": 2.5}},
+                {"symbol": "BTCUSDT", "action": "BUY", "targets": {"tp1": 44200, "tp1_pct": 2.5, "stop_loss": 42900}},
+            ]
+        },
+        [
+            {"action": "BUY", "take_profits": [44200.0, 44800.0], "stop_loss": 42900.0},
+            {"action": "BUY", "take_profits": [44200.0], "stop_loss": None},
+            {"action": "BUY", "take_profits": [44200.0], "stop_loss": 42900.0},
+        ],
+    ),
+    Truth(
+        "zero means missing",
+        {"signal": {"symbol": "BTCUSDT", "action": "HOLD", "entry_price": 0, "take_profit": 0.0, "stop_loss": "0"}},
+        [{"action": "HOLD", "entry_price": None, "take_profit": None, "stop_loss": None, "take_profits": []}],
+    ),
+    Truth(
+        "confidences of every kind",
+        {
+            "signals": [
+                {"symbol": "AAA", "action": "BUY", "confidence": "0.85"},
+                {"symbol": "BBB", "action": "BUY", "confidence": {"score": 78, "level": "HIGH"}},
+                {"symbol": "CCC", "action": "BUY", "confidence": "MEDIUM"},
+                {"symbol": "DDD", "action": "BUY", "confidence": -5},
+                {"symbol": "EEE", "action": "BUY", "confidence": "8/10"},
+                {"symbol": "FFF", "action": "BUY", "confidence": "NaN"},
+                {"symbol": "GGG", "action": "BUY", "confidence": "MEDIUM", "score": 0.6},
+                {"symbol": "HHH", "action": "BUY", "confidence_pct": "61 %"},
+            ]
+        },
+        [
+            {"symbol": "AAA", "action": "BUY", "confidence": 85.0},
+            {"symbol": "BBB", "action": "BUY", "confidence": 78.0},
+            {"symbol": "CCC", "action": "BUY", "confidence": None, "confidence_label": "MEDIUM"},
+            {"symbol": "DDD", "action": "BUY", "confidence": None, "flags": ["confidence_out_of_range"]},
+            {"symbol": "EEE", "action": "BUY", "confidence": 80.0},
+            {"symbol": "FFF", "action": "BUY", "confidence": None},
+            {"symbol": "GGG", "action": "BUY", "confidence": 60.0, "confidence_label": "MEDIUM"},
+            {"symbol": "HHH", "action": "BUY", "confidence": 61.0},
+        ],
+    ),
+    Truth(
+        "a symbol in the request only, and a timeframe there in MetaTrader's spelling",
+        {"signal": {"action": "WAIT", "confidence": 30}},
+        [{"symbol": "XAUUSDc", "timeframe": "15m", "action": "HOLD"}],
+        request={"symbol": "XAUUSDc", "tf": "M15"},
+    ),
+    Truth(
+        "an unknown timeframe gives way to the request",
+        {"symbol": "BTCUSDT", "timeframe": "unknown", "signal": {"action": "BUY"}},
+        [{"symbol": "BTCUSDT", "timeframe": "1D", "action": "BUY"}],
+        request={"symbol": "ETHUSDT", "interval": "1d"},
+    ),
+    Truth(
+        "metadata beats the request",
+        {"data": {"signal": "BUY", "confidence": 61}, "metadata": {"symbol": "BTC-USDT", "timeframe": "15m"}},
+        [{"symbol": "BTCUSDT", "timeframe": "15m", "action": "BUY"}],
+        request={"symbol": "ETHUSDT", "timeframe": "1H"},
+    ),
+    Truth(
+        "the type stands for the verb only with levels",
+        {"signal": {"symbol": "EURUSD", "type": "SELL", "entry": 1.085, "sl": 1.09, "tp": 1.075}},
+        [{"symbol": "EURUSD", "action": "SELL", "stop_loss": 1.09}],
+    ),
+    Truth(
+        "the strength is told by another spelling of the same verb",
+        {"signal": {"symbol": "BTCUSDT", "action": "BUY", "signal": "STRONG_BUY", "confidence": 80, "strength": 9}},
+        [{"action": "BUY", "strength": "STRONG"}],
+    ),
+    Truth(
+        "an opened side",
+        {"signal": {"symbol": "MES", "action": "OPEN", "side": "BUY", "entry_price": 5000, "stop_loss": 4990}},
+        [{"symbol": "MES", "action": "BUY", "stop_loss": 4990.0}],
+    ),
+    Truth(
+        "a stop on the wrong side is kept and flagged",
+        {"signal": {"symbol": "BTCUSDT", "action": "BUY", "entry_price": 100, "stop_loss": 110, "take_profit": 120}},
+        [{"action": "BUY", "stop_loss": 110.0, "flags": ["stop_loss_wrong_side"]}],
+    ),
+]
