@@ -1,4 +1,8 @@
-"""Ids that are made where a record is made, so that no database has to be asked and a replay is recognised."""
+"""Ids that are made where a record is made, so that no database has to be asked and a replay is recognised.
+
+Randomness is fetched for many ids at once: each call to the system lets another thread take the interpreter, and getting
+it back can cost a request thread milliseconds while the writer is busy.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,41 @@ import re
 
 from stateful_engine.domain import clock
 
+_AT_ONCE = 128
+_BYTES = 6
+
 _SIGNAL_ID = re.compile(r"sig_[0-9a-f]{12}_([0-9]{1,12})")
+
+
+_supply: list[str] = []
+
+
+def _random_hex() -> str:
+    """Twelve hexadecimal digits that nobody else has."""
+    try:
+        return _supply.pop()
+    except IndexError:
+        digits = os.urandom(_AT_ONCE * _BYTES).hex()
+        _supply.extend(digits[start : start + 2 * _BYTES] for start in range(2 * _BYTES, len(digits), 2 * _BYTES))
+        return digits[: 2 * _BYTES]
+
+
+os.register_at_fork(after_in_child=_supply.clear)
 
 
 def signal_id() -> str:
     """A new id `sig_<12 hex>_<unix seconds>`."""
-    return f"sig_{os.urandom(6).hex()}_{clock.epoch_seconds()}"
+    return f"sig_{_random_hex()}_{clock.epoch_seconds()}"
 
 
 def query_id() -> str:
     """A new id `qry_<12 hex>_<unix seconds>`."""
-    return f"qry_{os.urandom(6).hex()}_{clock.epoch_seconds()}"
+    return f"qry_{_random_hex()}_{clock.epoch_seconds()}"
 
 
 def interaction_id() -> str:
     """A new id `int_<12 hex>_<unix seconds>`."""
-    return f"int_{os.urandom(6).hex()}_{clock.epoch_seconds()}"
+    return f"int_{_random_hex()}_{clock.epoch_seconds()}"
 
 
 def signal_made_at(text: str) -> int | None:
