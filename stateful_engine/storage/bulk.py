@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from contextlib import closing
+from typing import Any, NamedTuple
 
 import orjson
 from sqlalchemy import Connection, Table, select
@@ -25,13 +25,11 @@ from stateful_engine.storage.base import utc
 
 Row = Mapping[str, Any]
 
-_UTC = "+00"
-_ATTEMPTS = 3
+_ATTEMPTS = 4
 _LOOK_UP = 500
 
 
-@dataclass(frozen=True, slots=True)
-class InsertedKey:
+class InsertedKey(NamedTuple):
     """A row that was new: the key under which it is stored, and the row as it is stored."""
 
     key: str
@@ -44,24 +42,32 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> lis
     `connection` is inside a transaction of ours, or of a host that we joined. An error of the database leaves nothing
     of `rows` behind once that transaction is rolled back.
     """
+    key = _key(table)
     new: list[InsertedKey] = []
     pending = _distinct(table, rows)
     while pending:
         inserted = _insert(connection, table, pending)
-        key = _key(table)
-        new += [InsertedKey(row[key], row) for row in pending if row[key] in inserted]
-        known = [row for row in pending if row[key] not in inserted]
-        pending = _renamed_clashes(connection, table, known)
+        new += [InsertedKey(row[key], row) for row in inserted]
+        pending = _renamed_clashes(connection, table, _without(key, pending, inserted))
     return new
+
+
+def _without(key: str, rows: Sequence[Row], others: Sequence[Row]) -> Sequence[Row]:
+    if len(rows) == len(others):
+        return ()
+    left_out = {row[key] for row in others}
+    return [row for row in rows if row[key] not in left_out]
 
 
 def _key(table: Table) -> str:
     return str(table.info["key"])
 
 
-def _distinct(table: Table, rows: Sequence[Row]) -> list[Row]:
+def _distinct(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
     """One row per key: repetitions within the batch are passed over, clashes renamed."""
     key = _key(table)
+    if len({row[key] for row in rows}) == len(rows):
+        return rows
     first: dict[str, Row] = {}
     for row in rows:
         before = first.setdefault(row[key], row)
@@ -73,6 +79,8 @@ def _distinct(table: Table, rows: Sequence[Row]) -> list[Row]:
 
 def _renamed_clashes(connection: Connection, table: Table, known: Sequence[Row]) -> list[Row]:
     """Of rows whose key is stored already: those with other content than what is stored, under their new keys."""
+    if not known:
+        return []
     key = _key(table)
     stored = _stored_content(connection, table, [row[key] for row in known])
     renamed: dict[str, Row] = {}
@@ -104,8 +112,8 @@ def _renamed(table: Table, row: Row, content: Mapping[str, Any]) -> Row:
     return {**row, key: fresh}
 
 
-def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
-    """Insert what is not there; the keys of the rows that were new."""
+def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
+    """Insert what is not there; the rows that were new."""
     if connection.dialect.name == "sqlite":
         return _insert_sqlite(connection, table, rows)
     if copying.is_possible(connection):
@@ -113,7 +121,7 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Row]) -> set[st
     return _insert_on_conflict(connection, table, rows)
 
 
-def _insert_sqlite(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+def _insert_sqlite(connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
     """One executemany. The rows above the previous highest id are new: nobody else writes meanwhile."""
     key = _key(table)
     name = connection.dialect.identifier_preparer.quote(table.name)
@@ -122,37 +130,38 @@ def _insert_sqlite(connection: Connection, table: Table, rows: Sequence[Row]) ->
     columns = encoding.columns(table, rows)
     marks = ", ".join("?" * len(columns))
     statement = f"INSERT INTO {name} ({_names(connection, columns)}) VALUES ({marks}) ON CONFLICT ({key}) DO NOTHING"
-    with copying.driver_errors(connection, statement):
-        cursor = connection.connection.cursor()
+    with copying.driver_errors(connection, statement), closing(connection.connection.cursor()) as cursor:
         cursor.executemany(statement, list(zip(*columns.values(), strict=True)))
         count = cursor.rowcount
-        cursor.close()
     if count == len(rows):
-        return {row[key] for row in rows}
-    return set(connection.exec_driver_sql(f"SELECT {key} FROM {name} WHERE id > ?", (highest,)).scalars())
+        return rows
+    keys = set(connection.exec_driver_sql(f"SELECT {key} FROM {name} WHERE id > ?", (highest,)).scalars())
+    return [row for row in rows if row[key] in keys]
 
 
-def _insert_by_copy(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+def _insert_by_copy(connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
     """COPY straight into the table, which is faster than INSERT even for a single row.
 
     Where it meets a key that is there, it is undone to its savepoint, the known rows are left out, and the rest is
     copied again. Repetitions are rare, so that a temporary table for every batch would cost more.
     """
     key = _key(table)
-    remaining = list(rows)
+    remaining = rows
     for _ in range(_ATTEMPTS):
         if not remaining:
-            return set()
+            return ()
         try:
             with connection.begin_nested():
-                copying.copy(connection, table, encoding.columns(table, remaining, zone=_UTC))
-        except IntegrityError as error:
+                copying.copy(connection, table, remaining)
+        except encoding.Unclean:
+            remaining = [encoding.cleaned(table, row) for row in remaining]
+        except IntegrityError:
             known = _known_keys(connection, table, remaining)
             if not known:
-                raise error
+                raise
             remaining = [row for row in remaining if row[key] not in known]
         else:
-            return {row[key] for row in remaining}
+            return remaining
     return _insert_on_conflict(connection, table, remaining)
 
 
@@ -165,12 +174,13 @@ def _known_keys(connection: Connection, table: Table, rows: Sequence[Row]) -> se
     return found
 
 
-def _insert_on_conflict(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+def _insert_on_conflict(connection: Connection, table: Table, rows: Sequence[Row]) -> Sequence[Row]:
     """Batched INSERT … ON CONFLICT DO NOTHING RETURNING, with any driver."""
     key = table.c[_key(table)]
     statement = postgresql.insert(table).on_conflict_do_nothing(index_elements=[key]).returning(key)
     values = encoding.parameters(table, rows)
-    return set(connection.execute(statement, values).scalars()) if values else set()
+    keys = set(connection.execute(statement, values).scalars()) if values else set()
+    return [row for row in rows if row[key.name] in keys]
 
 
 def _names(connection: Connection, columns: Iterable[str]) -> str:

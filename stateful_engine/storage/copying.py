@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Table
 from sqlalchemy.exc import DBAPIError
 
-Values = list[Any]
+from stateful_engine.storage.encoding import Part, Row, Values, filled
 
-_CHUNK = 2**18
+_SLICE = 100
+"""Rows that are encoded at a time: enough to be fast, few enough for the server to begin early."""
+
+_READ = 2**20
+_UTC = "+00"
 _NULL = "\\N"
 _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 
@@ -27,18 +30,24 @@ def is_possible(connection: Connection) -> bool:
     return extensions is not None and extensions.get_wait_callback() is None
 
 
-def copy(connection: Connection, table: Table, columns: Mapping[str, Values]) -> None:
-    """Copy columns from `encoding.columns` into the table; a key that is there already raises `IntegrityError`."""
-    preparer = connection.dialect.identifier_preparer
-    names = ", ".join(preparer.quote(name) for name in columns)
+def copy(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Copy rows into the table; whatever this raises, its savepoint has to be rolled back.
+
+    A key that is there already raises `IntegrityError`, a text with forbidden characters `encoding.Unclean`.
+    """
+    columns = filled(table, rows)
+    quote = connection.dialect.identifier_preparer.quote
+    names = ", ".join(quote(part.name) for part, _ in columns)
     statement = f"COPY {qualified(connection, table)} ({names}) FROM STDIN WITH (FORMAT text, ENCODING 'UTF8')"
-    data = io.BytesIO(copy_text(list(columns.values())).encode())
-    with driver_errors(connection, statement):
-        cursor: Any = connection.connection.cursor()
+    source = _Source(columns, len(rows))
+    driver: Any = connection.dialect.loaded_dbapi
+    with driver_errors(connection, statement), closing(connection.connection.cursor()) as cursor:
         try:
-            cursor.copy_expert(statement, data, _CHUNK)
-        finally:
-            cursor.close()
+            cursor.copy_expert(statement, source, _READ)
+        except driver.Error:
+            if source.fault is not None:
+                raise source.fault from None
+            raise
 
 
 def qualified(connection: Connection, table: Table) -> str:
@@ -50,13 +59,39 @@ def qualified(connection: Connection, table: Table) -> str:
     return name if schema is None else f"{preparer.quote(schema)}.{name}"
 
 
-def copy_text(columns: Sequence[Values]) -> str:
-    """The columns as lines of COPY's text format."""
-    return "\n".join(map("\t".join, zip(*map(_cells, columns), strict=True))) + "\n"
+class _Source:
+    """What COPY reads from: lines are made while the server is busy with those before."""
+
+    def __init__(self, columns: Sequence[tuple[Part, Values]], count: int) -> None:
+        self.fault: Exception | None = None
+        self._columns = columns
+        self._starts = iter(range(0, count, _SLICE))
+        self._rest = b""
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end. A driver swallows errors raised here, so they are kept."""
+        if not self._rest:
+            start = next(self._starts, None)
+            if start is None:
+                return b""
+            self._rest = self._lines(start)
+        now, self._rest = self._rest[:size], self._rest[size:]
+        return now
+
+    def _lines(self, start: int) -> bytes:
+        try:
+            cells = [_cells(part, values[start : start + _SLICE]) for part, values in self._columns]
+        except (ValueError, TypeError, OverflowError) as error:
+            self.fault = error
+            raise
+        return ("\n".join(map("\t".join, zip(*cells, strict=True))) + "\n").encode()
 
 
-def _cells(values: Values) -> list[str]:
+def _cells(part: Part, given: Values) -> list[str]:
     """One column as COPY writes it; its values are all of one kind, or None."""
+    values = part.encode(given)
+    if part.is_time:
+        return [_NULL if value is None else value + _UTC for value in values]
     kind = next((type(value) for value in values if value is not None), str)
     if kind is str:
         return _text_cells(values)

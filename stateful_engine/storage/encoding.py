@@ -40,30 +40,33 @@ CLEANED_FLAG = "text_cleaned"
 """Stands in `extra.flags` of a row whose texts held characters that PostgreSQL refuses."""
 
 
-class _Unclean(ValueError):
+class Unclean(ValueError):
     """A text holds what a database refuses."""
 
 
-def columns(table: Table, rows: Sequence[Row], *, zone: str = "") -> dict[str, Values]:
-    """The values of each column that any of `rows` fills: texts (JSON and times too), numbers and booleans, or None.
+def columns(table: Table, rows: Sequence[Row]) -> dict[str, Values]:
+    """The values of each column that any of `rows` fills, as SQLite's driver takes them.
 
-    Missing values become the column's default. Times are as SQLAlchemy keeps them in SQLite, in UTC, then `zone`.
+    Texts (JSON and times too), numbers, booleans, or None. Missing values become the column's default. Times are as
+    SQLAlchemy keeps them in SQLite, in UTC.
     """
     try:
-        return _columns(table, rows, zone)
-    except _Unclean:
-        return _columns(table, [cleaned(table, row) for row in rows], zone)
+        return {part.name: part.encode(values) for part, values in filled(table, rows)}
+    except Unclean:
+        return columns(table, [cleaned(table, row) for row in rows])
 
 
-def _columns(table: Table, rows: Sequence[Row], zone: str) -> dict[str, Values]:
-    found: dict[str, Values] = {}
-    for part, values in zip(_parts(table, zone), _gathered(table, rows), strict=True):
+def filled(table: Table, rows: Sequence[Row]) -> list[tuple[Part, Values]]:
+    """The columns that any of `rows` fills, with their values as they were given, defaults filled in."""
+    found: list[tuple[Part, Values]] = []
+    for part, values in zip(_parts(table), _gathered(table, rows), strict=True):
         missing = values.count(None)
         if missing == len(values):
             continue
         if missing and part.default is not None:
-            values = [part.default if value is None else value for value in values]  # noqa: PLW2901
-        found[part.name] = part.encode(values)
+            found.append((part, [part.default if value is None else value for value in values]))
+        else:
+            found.append((part, values))
     return found
 
 
@@ -96,7 +99,7 @@ def content(table: Table, row: Row) -> dict[str, Any]:
     return {part.name: _as_stored(part, row.get(part.name)) for part in _parts(table) if part.name not in left_out}
 
 
-def _as_stored(part: _Part, value: Any) -> Any:
+def _as_stored(part: Part, value: Any) -> Any:
     if value is None:
         value = part.default
     return None if value is None else part.store(value)
@@ -125,34 +128,37 @@ def _flagged(table: Table, row: Row) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """A column: what stands in for a missing value, how a list of values is encoded, what one is stored as."""
 
     name: str
     default: Any
     encode: Encoder
     store: Callable[[Any], Any]
+    is_time: bool
 
 
 @lru_cache(maxsize=64)
-def _parts(table: Table, zone: str = "") -> tuple[_Part, ...]:
-    return tuple(_part(column, zone) for column in table.columns if column.name != "id")
+def _parts(table: Table) -> tuple[Part, ...]:
+    return tuple(_part(column) for column in table.columns if column.name != "id")
 
 
-def _part(column: Column[Any], zone: str) -> _Part:
+def _part(column: Column[Any]) -> Part:
     default = getattr(column.default, "arg", None)
-    store, encode = _codec(column.type, zone)
-    return _Part(column.name, None if callable(default) else default, encode, store)
+    store, encode = _codec(column.type)
+    return Part(
+        column.name, None if callable(default) else default, encode, store, isinstance(column.type, UtcDateTime)
+    )
 
 
-def _codec(kind: TypeEngine[Any], zone: str) -> tuple[Callable[[Any], Any], Encoder]:
+def _codec(kind: TypeEngine[Any]) -> tuple[Callable[[Any], Any], Encoder]:
     if isinstance(kind, CleanText):
         limit = kind.limit
         return (lambda value: clean_text(str(value))[0][:limit]), (lambda values: _texts(values, limit))
     if isinstance(kind, (JsonStored, JsonFiltered)):
         return (lambda value: orjson.loads(orjson.dumps(clean_json(value)[0]))), _jsons
     if isinstance(kind, UtcDateTime):
-        return _moment_text, (lambda values: _times(values, zone))
+        return _moment_text, _times
     if isinstance(kind, Number):
         return finite, _numbers
     if isinstance(kind, Boolean):
@@ -175,7 +181,7 @@ def _jsons(values: Values) -> Values:
     try:
         texts = [None if value is None else orjson.dumps(value).decode() for value in values]
     except TypeError as error:
-        raise _Unclean from error
+        raise Unclean from error
     _refuse_unclean(texts, "\\u0000")
     return texts
 
@@ -184,12 +190,12 @@ def _refuse_unclean(texts: Values, forbidden: str) -> None:
     """One look at all of them together."""
     together = "".join([text for text in texts if text])
     if forbidden in together:
-        raise _Unclean
+        raise Unclean
     if not together.isascii():
         try:
             together.encode()
         except UnicodeEncodeError as error:
-            raise _Unclean from error
+            raise Unclean from error
 
 
 def _numbers(values: Values) -> Values:
@@ -211,8 +217,8 @@ def _booleans(values: Values) -> Values:
     return [None if value is None else bool(value) for value in values]
 
 
-def _times(values: Values, zone: str) -> Values:
-    return [None if value is None else _moment_text(value) + zone for value in values]
+def _times(values: Values) -> Values:
+    return [None if value is None else _moment_text(value) for value in values]
 
 
 def _moment_text(value: Any) -> str:
