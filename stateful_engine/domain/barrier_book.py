@@ -298,7 +298,7 @@ class Book:
         import numpy as np
 
         size: Floats = np.abs(self.entry)
-        return (price - self.entry) / size * 100.0
+        return (price - self.entry) * 100.0 / size
 
     def data_gaps(self) -> Flags:
         import numpy as np
@@ -306,9 +306,10 @@ class Book:
         candles = self.candles
         if candles.candle_ms <= 0 or not len(candles):
             return np.zeros(len(self.first), dtype=bool)
-        seen, first = self.first < len(candles), np.minimum(self.first, len(candles) - 1)
+        newest = len(candles) - 1
+        seen, first, last = self.first <= newest, np.minimum(self.first, newest), np.minimum(self.last, newest)
         late = candles.times[first] - self.signal_times >= candles.candle_ms
-        between = candles.gaps[np.maximum(self.last, first)] > candles.gaps[first]
+        between = candles.gaps[last] > candles.gaps[first]
         return seen & (late | between) & self.judged()
 
     def resumable_from(self) -> Floats:

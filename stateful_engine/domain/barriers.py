@@ -369,7 +369,7 @@ class _Walk:
     def _in_percent(self, price: float | None) -> float | None:
         if price is None or self.entry is None:
             return None
-        return (price - self.entry) / abs(self.entry) * 100.0
+        return (price - self.entry) * 100.0 / abs(self.entry)
 
     def _shown(self, price: float | None) -> float | None:
         """A price of the long view as the market knows it."""

@@ -99,14 +99,14 @@ def both_answers(signals, candles, rules, *, finer=None, stop_moves=None):
         yield frame.resolution(row), walked
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(signals=signal_lists, candles=candle_series(), rules=rule_sets)
 def test_both_engines_agree_on_any_market_in_every_policy(signals, candles, rules):
     for vectorised, walked in both_answers(signals, candles, rules):
         assert vectorised == walked
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(signals=signal_lists, candles=candle_series(), rules=rule_sets, data=st.data())
 def test_both_engines_agree_when_finer_candles_and_moved_stops_are_given(signals, candles, rules, data):
     finer = [row for row in candles if data.draw(st.booleans())]
@@ -117,7 +117,7 @@ def test_both_engines_agree_when_finer_candles_and_moved_stops_are_given(signals
         assert vectorised == walked
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(signals=signal_lists, candles=candle_series(), rules=rule_sets, cut=st.integers(0, 30))
 def test_a_pending_signal_resumed_with_later_candles_ends_as_if_all_had_been_there(signals, candles, rules, cut):
     for signal in signals:
