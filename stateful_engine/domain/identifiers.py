@@ -1,7 +1,7 @@
 """Ids that are made where a record is made, so that no database has to be asked and a replay is recognised.
 
-Randomness is fetched for many ids at once: each call to the system lets another thread take the interpreter, and getting
-it back can cost a request thread milliseconds while the writer is busy.
+Randomness is fetched for many ids at once: each call to the system lets another thread take the interpreter, and
+getting it back can cost a request thread milliseconds while the writer is busy.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from stateful_engine.domain.redaction import redact
+from stateful_engine.domain.cleanliness import keys_are_clean
+from stateful_engine.domain.redaction import redact, redact_text
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.recording.records import Call, Record, Row, truncated
 from stateful_engine.storage import gpt_queries, interactions, signals, tables
@@ -48,14 +49,17 @@ def _shape(table: str) -> _Shape:
     return _Shape(times, _DEFAULTS.get(table, {}), "created_at" in columns, "updated_at" in columns)
 
 
-def rows_of(record: Record, settings: Settings) -> TableRows:
+def rows_of(record: Record, settings: Settings, *, texts_are_clean: bool = False) -> TableRows:
     """The rows that `record` stands for, by table, ready for `bulk.insert_new`.
 
+    `texts_are_clean` says that no text in it needs to be looked at for secrets.
     Raises `ValueError`, `TypeError` or `KeyError` (no such table) for a record that cannot be understood.
     """
     given = _call_tables(record, settings) if isinstance(record, Call) else record.tables
     return {
-        name: [_ready(name, row, record.created_us, settings) for row in rows] for name, rows in given.items() if rows
+        name: [_ready(name, row, record.created_us, settings, texts_are_clean=texts_are_clean) for row in rows]
+        for name, rows in given.items()
+        if rows
     }
 
 
@@ -82,13 +86,16 @@ def response_data(body: bytes, settings: Settings) -> Any:
     return truncated(len(body), text[:limit].decode("utf-8", "ignore"))
 
 
-def _ready(table: str, row: Row, made_us: int, settings: Settings) -> Row:
+def _ready(table: str, row: Row, made_us: int, settings: Settings, *, texts_are_clean: bool) -> Row:
     """`row` with its secrets redacted, defaults filled in, and times that a column can take."""
     shape = _shape(table)
     ready = {**shape.defaults, **row}
     for name, value in row.items():
         if isinstance(value, dict | list):
-            ready[name] = redact(value, settings.redact)
+            if not (texts_are_clean and keys_are_clean(value, settings.redact)):
+                ready[name] = redact(value, settings.redact)
+        elif isinstance(value, str) and not texts_are_clean:
+            ready[name] = redact_text(value)
     for name in shape.times:
         value = ready.get(name)
         if isinstance(value, str):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from stateful_engine.domain.cleanliness import texts_are_clean
 from stateful_engine.errors import ConfigurationError, SchemaError, StorageUnavailableError
 from stateful_engine.recording import records
 from stateful_engine.recording.rejects import Reject
@@ -81,7 +82,7 @@ class DatabaseSink:
         items = []
         for index, payload in enumerate(payloads):
             try:
-                items.append(_Item(index, payload, rows_of(records.decode(payload), self._settings)))
+                items.append(_Item(index, payload, ready_rows(payload, self._settings)))
             except UNREADABLE as error:
                 stored.rejects[index] = Reject(payload, f"unreadable: {reason_of(error)}")
         return items
@@ -106,6 +107,11 @@ class DatabaseSink:
         """Insert the rows of all items in one transaction, with what is derived from the new ones."""
         with self._database.connection() as connection:
             return intake.insert(connection, merged(items))
+
+
+def ready_rows(payload: bytes, settings: Settings) -> TableRows:
+    """The rows that an encoded record stands for, redacted."""
+    return rows_of(records.decode(payload), settings, texts_are_clean=texts_are_clean(payload))
 
 
 def merged(items: Sequence[_Item]) -> TableRows:

@@ -17,8 +17,7 @@ from stateful_engine.errors import ConfigurationError, StorageUnavailableError
 from stateful_engine.logging import logger
 from stateful_engine.recording import records
 from stateful_engine.recording.rejects import Reject, Rejects
-from stateful_engine.recording.rows import rows_of
-from stateful_engine.recording.sinks import AWAY, UNREADABLE, DatabaseSink, Stored, reason_of
+from stateful_engine.recording.sinks import AWAY, UNREADABLE, DatabaseSink, Stored, ready_rows, reason_of
 
 if TYPE_CHECKING:
     import redis
@@ -154,8 +153,7 @@ class StreamSink:
 
     def _redacted(self, payload: bytes) -> bytes:
         """The record as ready rows: what leaves this machine holds no secrets and no long bodies."""
-        record = records.decode(payload)
-        return records.encode(records.Rows(rows_of(record, self._settings), record.created_us))
+        return records.encode(records.Rows(ready_rows(payload, self._settings), records.created_us(payload)))
 
 
 class Worker:

@@ -1,0 +1,80 @@
+"""Whether an encoded record can hold a secret at all, so that the few that can are redacted and the others are not.
+
+`redact` looks at every text with several patterns, which costs more than everything else on a record's way. Here a few
+searches for short marks in the encoded bytes, and one look at the keys, answer for most records that there is nothing
+to redact. In doubt the answer is that there may be: `redact` decides.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+from stateful_engine.domain.redaction import MAX_DEPTH, is_secret
+
+_MARKS = (b"bearer", b"authorization", b"eyj", b"ghp_", b"gho_", b"github_pat", b"xox", b"akia", b"pass")
+_MARKS_WITH = {
+    b"key": tuple(
+        first + separator + second
+        for first, second in ((b"api", b"key"), (b"secret", b"key"), (b"private", b"key"))
+        for separator in (b"_", b"-", b"")
+    ),
+    b"secret": (b"api_secret", b"api-secret", b"apisecret"),
+    b"=": (b"token=", b"secret=", b"signature=", b"jwt="),
+    b"://": (b"@",),
+}
+"""Marks that are only looked for where the shorter one stands."""
+
+_PREFIXED = tuple(re.compile(prefix + rb"[a-z0-9_-]{16}") for prefix in (rb"se_", rb"sk-"))
+_BOT_TOKEN = re.compile(rb":[a-z0-9_-]{30}")
+_WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
+
+
+def texts_are_clean(encoded: bytes) -> bool:
+    """Whether no text in the JSON `encoded` can hold a secret that `redact_text` knows."""
+    if b"\\u" in encoded:
+        return False
+    lowered = encoded.lower()
+    for mark in _MARKS:
+        if mark in lowered:
+            return False
+    for short, marks in _MARKS_WITH.items():
+        if short in lowered and any(mark in lowered for mark in marks):
+            return False
+    if any(_begins_a_word(pattern, lowered) for pattern in _PREFIXED):
+        return False
+    return _BOT_TOKEN.search(lowered) is None
+
+
+def _begins_a_word(pattern: re.Pattern[bytes], text: bytes) -> bool:
+    match = pattern.search(text)
+    while match is not None:
+        start = match.start()
+        if start == 0 or text[start - 1] not in _WORD:
+            return True
+        match = pattern.search(text, start + 1)
+    return False
+
+
+def keys_are_clean(value: Any, keys: frozenset[str]) -> bool:
+    """Whether no key anywhere in the JSON `value` names a secret by the list `keys`."""
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        below: list[Any] = []
+        for each in level:
+            if type(each) is dict:
+                if not _names_are_clean(tuple(each), keys):
+                    return False
+                below += [item for item in each.values() if type(item) is dict or type(item) is list]
+            elif type(each) is list:
+                below += [item for item in each if type(item) is dict or type(item) is list]
+        if not below:
+            return True
+        level = below
+    return False
+
+
+@lru_cache(maxsize=4096)
+def _names_are_clean(names: tuple[str, ...], keys: frozenset[str]) -> bool:
+    return not any(len(name) <= 100 and is_secret(name, keys) for name in names)
