@@ -17,8 +17,9 @@ from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
 
 if TYPE_CHECKING:
-    from flask import Request
+    from flask import Flask, Request
 
+    from stateful_engine.config import Settings
     from stateful_engine.extension import Runtime
 
 ALL_SCOPES = frozenset(Scope)
@@ -46,7 +47,7 @@ def authenticate(runtime: Runtime, request: Request) -> Principal:
     setting = runtime.settings.auth
     if callable(setting):
         return _ask_host(setting, request)
-    if is_open(runtime):
+    if is_open(runtime.settings, current_app):
         return ANYBODY
     raise AuthenticationError(
         "this API asks for a key; create one with `flask stateful keys create` and send it as `Authorization: Bearer "
@@ -55,10 +56,9 @@ def authenticate(runtime: Runtime, request: Request) -> Principal:
     )
 
 
-def is_open(runtime: Runtime) -> bool:
-    """Whether the current app lets everybody in who can reach it."""
-    setting = runtime.settings.auth
-    return setting == "none" or (setting == "auto" and (current_app.debug or current_app.testing))
+def is_open(settings: Settings, app: Flask) -> bool:
+    """Whether the app lets everybody in who can reach it."""
+    return settings.auth == "none" or (settings.auth == "auto" and (app.debug or app.testing))
 
 
 def authorize(principal: Principal, scope: Scope | None) -> None:

@@ -54,7 +54,7 @@ def register(app: Flask, runtime: Runtime) -> None:
     app.register_blueprint(blueprint)
     exempt_from_csrf(app, blueprint)
     allow_origins(app, settings)
-    app.extensions[DOOR_KEY] = Door(runtime, OPERATIONS)
+    app.extensions[DOOR_KEY] = Door(app, runtime, OPERATIONS)
 
 
 def build_blueprint(settings: Settings) -> Blueprint:

@@ -23,13 +23,12 @@ DOOR_KEY = "stateful_engine_api"
 class Door:
     """The JSON door of one app: `app.extensions["stateful_engine_api"]`."""
 
-    def __init__(self, runtime: Runtime, operations: tuple[Operation, ...]) -> None:
+    def __init__(self, app: Flask, runtime: Runtime, operations: tuple[Operation, ...]) -> None:
+        self._app = app
         self._runtime = runtime
         self._operations = operations
 
-    def openapi(
-        self, app: Flask, profile: str = "full", *, server: str | None = None, include_views: Views = False
-    ) -> Document:
+    def openapi(self, profile: str = "full", *, server: str | None = None, include_views: Views = False) -> Document:
         """The OpenAPI document `full` or `actions`, with the host's tracked views when `include_views` names them.
 
         `server` is used where `STATEFUL_PUBLIC_URL` is not set; the profile `actions` needs one of them.
@@ -40,9 +39,12 @@ class Door:
             raise ConfigurationError("ChatGPT needs an address; set STATEFUL_PUBLIC_URL to the https one of this app")
         make = actions_document if profile == "actions" else full_document
         document = make(
-            self._operations, prefix=settings.url_prefix, server=address or "/", secured=not is_open(self._runtime)
+            self._operations,
+            prefix=settings.url_prefix,
+            server=address or "/",
+            secured=not is_open(settings, self._app),
         )
-        return {**document, "paths": {**document["paths"], **view_paths(app, include_views)}}
+        return {**document, "paths": {**document["paths"], **view_paths(self._app, include_views)}}
 
     def lint(self, document: Any) -> list[Problem]:
         """Why ChatGPT would not import `document`, ours or any other."""

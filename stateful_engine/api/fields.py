@@ -58,10 +58,11 @@ class DocumentProfile(Enum):
 
 @dataclass(frozen=True, slots=True)
 class WholeNumber:
-    """A whole number between two others, written as digits in a query string and as a number in a body."""
+    """A whole number between two others: a number in a body, and where `digits` are allowed, in a query string."""
 
     least: int
     most: int
+    digits: bool = False
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(self.read)
@@ -77,7 +78,7 @@ class WholeNumber:
         return number
 
     def _from_digits(self, value: Any) -> int:
-        if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,18}", value):
+        if not self.digits or not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,18}", value):
             raise wrong("WRONG_TYPE", f"must be a whole number from {self.least} to {self.most}")
         return int(value)
 
@@ -187,8 +188,8 @@ def _source(value: str) -> str:
 
 _TIMES = TypeAdapter(datetime)
 
-Limit = Annotated[int, WholeNumber(1, 100)]
-Days = Annotated[int, WholeNumber(0, MAX_DAYS)]
+Limit = Annotated[int, WholeNumber(1, 100, digits=True)]
+Days = Annotated[int, WholeNumber(0, MAX_DAYS, digits=True)]
 DaysToKeep = Annotated[int, WholeNumber(1, MAX_DAYS)]
 StatusCode = Annotated[int, WholeNumber(100, 599)]
 Tokens = Annotated[int, WholeNumber(0, 10**9)]

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stateful_engine.api import analytics, fields, health, interactions, maintenance, queries, signals
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, Reply
-from stateful_engine.api.door import Door
+from stateful_engine.api.door import DOOR_KEY, Door
 from stateful_engine.api.schemas import Query
 from stateful_engine.domain.vocabulary import Scope
 
@@ -34,12 +34,12 @@ class OpenApiDocument(BaseModel):
     openapi: str
 
 
-def document(runtime: Runtime, call: Call[DocumentQuery, Nothing]) -> Answer:
+def document(_: Runtime, call: Call[DocumentQuery, Nothing]) -> Answer:
     """The OpenAPI document of this API."""
-    app, root = current_app._get_current_object(), request.script_root  # type: ignore[attr-defined]
+    root = request.script_root
     server = f"https://{request.host}{root}" if call.query.profile == "actions" else root or "/"
-    door = Door(runtime, OPERATIONS)
-    found = door.openapi(app, call.query.profile, server=server, include_views=call.query.include_views)
+    door: Door = current_app.extensions[DOOR_KEY]
+    found = door.openapi(call.query.profile, server=server, include_views=call.query.include_views)
     return Reply(found, enveloped=False)
 
 

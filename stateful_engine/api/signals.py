@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -257,6 +257,11 @@ def outcome(runtime: Runtime, call: Call[Nothing, OutcomeBody]) -> Answer:
     return {"signal_id": closed["signal_id"], "signal": closed}
 
 
+def _outcome_faults(body: Mapping[str, Any]) -> Iterator[Fault]:
+    if all(body.get(name) is None for name in ("outcome", "pnl_percentage", "exit_price")):
+        yield Fault("/outcome", "is missing; send outcome, pnl_percentage or exit_price", "MISSING")
+
+
 def interaction(runtime: Runtime, call: Call[Nothing, InteractionBody]) -> Answer:
     """Record what somebody did with a signal that exists."""
     body, signal_id = call.body, known_id(call)
@@ -350,6 +355,7 @@ OPERATIONS = (
         path_parameters=(SIGNAL_ID,),
         body_model=OutcomeBody,
         response_model=OutcomeReply,
+        check_body=_outcome_faults,
         statuses=(404, 409),
         consequential=True,
     ),

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 
 import click
 from flask import current_app
+from flask.cli import with_appcontext
 
 from stateful_engine.errors import StatefulEngineError
 
@@ -15,13 +16,14 @@ from stateful_engine.errors import StatefulEngineError
 @click.option("--profile", type=click.Choice(["full", "actions"]), default="full", show_default=True)
 @click.option("--include-views", is_flag=True, help="Add the tracked views of this app.")
 @click.option("--check", type=click.File(encoding="utf-8"), help="Check this JSON document instead of printing ours.")
+@with_appcontext
 def openapi(profile: str, include_views: bool, check: TextIO | None) -> None:
     """Print the OpenAPI document of the API, or say why ChatGPT would not import the document in a file."""
     if check is not None:
         _check(check)
         return
     try:
-        document = _door().openapi(_app(), profile, include_views=include_views)
+        document = _door().openapi(profile, include_views=include_views)
     except StatefulEngineError as error:
         raise click.ClickException(error.message) from None
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
@@ -38,10 +40,6 @@ def _check(file: TextIO) -> None:
     if problems:
         raise click.ClickException(f"{len(problems)} problem(s): ChatGPT Actions would not take this document")
     click.echo("ok: ChatGPT Actions can import this document")
-
-
-def _app() -> Any:
-    return current_app._get_current_object()  # type: ignore[attr-defined]
 
 
 def _door() -> Any:

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stateful_engine.errors import SchemaError
+from tests.api.calls import PREFIX, assert_refused, track
+from tests.factories import play_history, query_data
+
+if TYPE_CHECKING:
+    from flask import Flask
+    from flask.testing import FlaskClient
+
+    from stateful_engine.extension import Runtime
+    from tests.factories import FakeClock
+
+
+def test_the_figures_of_the_guide_come_out(client: FlaskClient, app: Flask, runtime: Runtime) -> None:
+    with app.app_context():
+        play_history(runtime.state_manager, signals=156, executed=89, wins=67, losses=22)
+
+    figures = client.get(f"{PREFIX}/analytics/signals?days=30").json["analytics"]
+
+    assert (figures["total_signals"], figures["executed_signals"], figures["execution_rate"]) == (156, 89, 57.05)
+    assert (figures["winning_signals"], figures["win_rate"]) == (67, 75.28)
+    assert figures["top_symbols"][0]["symbol"] == "BTCUSDT"
+    assert figures["top_symbols"][0]["count"] == 156
+
+
+def test_reports_without_data_are_zero_and_hold_no_nan(client: FlaskClient) -> None:
+    for kind in ("signals", "queries", "interactions", "summary"):
+        answer = client.get(f"{PREFIX}/analytics/{kind}")
+        assert answer.status_code == 200
+        assert "NaN" not in answer.text
+        assert "Infinity" not in answer.text
+    figures = client.get(f"{PREFIX}/analytics/signals").json["analytics"]
+    assert (figures["total_signals"], figures["execution_rate"], figures["win_rate"]) == (0, 0, 0)
+
+
+def test_a_write_is_in_the_next_report(client: FlaskClient) -> None:
+    def total() -> int:
+        figures = client.get(f"{PREFIX}/analytics/signals").json["analytics"]
+        return int(figures["total_signals"])
+
+    assert total() == 0
+    track(client)
+    assert total() == 1
+    track(client)
+    assert total() == 2
+
+
+def test_reports_on_queries_and_interactions_count_what_was_recorded(client: FlaskClient) -> None:
+    signal_id = track(client)
+    client.post(f"{PREFIX}/signal/{signal_id}/interaction", json={"interaction_type": "CLICK", "user_id": "u1"})
+    client.post(f"{PREFIX}/log-query", json={"query_data": query_data(), "response_data": {"status_code": 500}})
+
+    queries = client.get(f"{PREFIX}/analytics/queries").json["analytics"]
+    acted = client.get(f"{PREFIX}/analytics/interactions").json["analytics"]
+    summary = client.get(f"{PREFIX}/analytics/summary").json["analytics"]
+
+    assert (queries["total_queries"], queries["successful_queries"]) == (1, 0)
+    assert acted["total_interactions"] == 2
+    assert summary["summary"]["total_signals_today"] == 1
+
+
+def test_cleanup_counts_first_and_deletes_when_told(client: FlaskClient, clock: FakeClock) -> None:
+    old = track(client)
+    clock.advance(days=100)
+    new = track(client)
+    url = f"{PREFIX}/maintenance/cleanup"
+
+    counted = client.post(url, json={"days_to_keep": 90, "dry_run": True}).json
+    assert (counted["deleted_signals"], counted["deleted_interactions"], counted["dry_run"]) == (1, 1, True)
+    assert client.get(f"{PREFIX}/signal/{old}").status_code == 200
+
+    deleted = client.post(url, json={}).json
+    assert (deleted["deleted_signals"], deleted["deleted_queries"], deleted["dry_run"]) == (1, 0, False)
+    left = client.get(f"{PREFIX}/signal-history?days=0").json["signals"]
+    assert [signal["signal_id"] for signal in left] == [new]
+
+
+def test_health_shows_the_recorder_without_asking_the_database(
+    client: FlaskClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runtime, "database", None)
+
+    health = client.get(f"{PREFIX}/health").json
+
+    assert health["status"] == "ok"
+    assert health["recorder"]["pending_records"] == 0
+    assert {"pending_bytes", "oldest_age_seconds", "dropped", "rejected", "writer_alive"} <= set(health["recorder"])
+
+
+def test_ready_asks_the_database(client: FlaskClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = client.get(f"{PREFIX}/ready")
+    assert (answer.status_code, answer.json["status"]) == (200, "ready")
+    assert answer.json["database"] == runtime.database.dialect
+
+    def fail() -> None:
+        raise SchemaError("the tables are missing; run `flask stateful db upgrade`")
+
+    monkeypatch.setattr(runtime.database, "ready", fail)
+    refused = client.get(f"{PREFIX}/ready")
+    assert_refused(refused, 503, "SCHEMA_NOT_READY")
+    assert "Retry-After" in refused.headers
