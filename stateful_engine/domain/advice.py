@@ -68,7 +68,7 @@ def unlike_advice(scope: Scope, key: str) -> str | None:
     if scope.is_named and not scope.is_item and key not in _TYPE:
         return None
     shape, has_levels = scope.shape, scope.has_levels()
-    if key in _TYPE and not (scope.is_named and has_levels):
+    if key in _TYPE and not (scope.is_named and (has_levels or scope.has("confidence") or scope.has("entry"))):
         return "a type alone is no advice"
     if "component" in shape and not has_levels:
         return "is one component's opinion"

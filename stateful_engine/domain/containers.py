@@ -82,6 +82,7 @@ class Locator:
         return (
             ("container" in shape and self._containers(scope, "container", depth))
             or ("listing" in shape and self._listings(scope, "listing", depth, is_named=True))
+            or ("chosen" in shape and self._containers(scope, "chosen", depth))
             or (is_own and self.take(scope))
             or ("container" in shape and self._explicit_null(scope))
             or ("verdict" in shape and self._containers(scope, "verdict", depth))
@@ -229,11 +230,12 @@ class Locator:
                 continue
             if depth >= _MAX_DEPTH or self._is_full():
                 break
-            step = (name,) if key is None else (key, name)
-            inner = Scope(value, parent, step=step, is_item=True, is_named=is_named, name=name)
-            if is_instrument(name) or (is_named and inner.has_levels()):
-                self._scopes_left -= 1
-                self._open(inner, depth + 1)
+            if is_named or is_instrument(name):
+                step = (name,) if key is None else (key, name)
+                inner = Scope(value, parent, step=step, is_item=True, is_named=is_named, name=name)
+                if inner.has_levels() or is_instrument(name):
+                    self._scopes_left -= 1
+                    self._open(inner, depth + 1)
         return len(self.candidates) > before
 
     def _is_full(self) -> bool:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ExtractedSignal:
-    """One signal with its fields folded; None where the host said nothing that can be meant.
+    """One signal with its fields folded; None where the host said nothing that can be meant. Treat it as a value.
 
     `symbol` and `timeframe` are canonical, `symbol_raw` is the given form; `action` is BUY, SELL or HOLD;
     `confidence` is 0–100; prices are positive floats. `extra` holds JSON values only: `take_profits`, `strength`,
     `confidence_label`, `entry_range`, `entry_source`, `timeframe_raw`, `external_id`, `flags` (see `domain.sanity`)
     and, for directly given signals, every field without a column.
     """
+
+    # Not frozen: it is made in the host's request, where a frozen one of this size costs ten times as much.
 
     symbol: str | None
     symbol_raw: str | None

@@ -32,7 +32,7 @@ def extract(
         locate_mapped(locator, body, mapping)
     else:
         locator.locate(body)
-    signals = tuple(fold(candidate, request) for candidate in locator.candidates)
+    signals = tuple([fold(candidate, request) for candidate in locator.candidates])
     if len(signals) > 1:
         signals = _without_repeats(signals)
     return Extraction(signals, tuple(locator.notes), locator.recognised)

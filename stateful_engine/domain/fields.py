@@ -29,6 +29,7 @@ _ENVELOPE_CONFIDENCE = spellings("confidence", "confidence_score")
 _CONFIDENCE_LABELS = spellings("confidence", "confidence_level", "confidence_score")
 _ENVELOPE_REASONING = spellings("ai_reasoning", "reasoning", "reason", "rationale", "explanation")
 _ANONYMOUS_IDS = spellings("id", "uuid")
+_KEPT = frozenset({"strength", "external_id", "keep", "side_room"})
 _MARKET_CONDITIONS = spellings("market_conditions")
 _SMC = ("smc", "smc_analysis")
 _INDICATORS = ("indicators", "technical_indicators")
@@ -39,10 +40,10 @@ def fold(scope: Scope, request: Mapping[str, object] | None = None) -> Extracted
     """Fold the fields of one located signal; `scope.action` is set. What cannot be meant is None, never an error."""
     chain = scope.chain()
     places = chain
-    rare = scope.shape.rare.union(*[around.shape.rare for around in chain[1:]])
+    rare = _rare(chain)
     if "side_room" in rare:
         places = [*chain, *_side_rooms(chain)]
-        rare = rare.union(*[room.shape.rare for room in places[len(chain) :]])
+        rare = _rare(places)
     asked = request or _NO_REQUEST
     symbol, symbol_raw = _symbol(places, asked)
     timeframe, timeframe_raw = _timeframe(places, asked)
@@ -55,7 +56,8 @@ def fold(scope: Scope, request: Mapping[str, object] | None = None) -> Extracted
         extra["timeframe_raw"] = timeframe_raw
     action = "HOLD" if scope.action is None else scope.action.value
     _keep_levels(extra, levels, action=action, given_confidence=given_confidence)
-    _keep(extra, chain, places)
+    if scope.strength is not None or len(scope.shape["action"]) > 1 or not _KEPT.isdisjoint(rare):
+        _keep(extra, chain, places)
     return ExtractedSignal(
         symbol,
         symbol_raw,
@@ -76,6 +78,14 @@ def fold(scope: Scope, request: Mapping[str, object] | None = None) -> Extracted
         _own_label(scope, "client_ref") if "client_ref" in rare else None,
         extra,
     )
+
+
+def _rare(places: Scopes) -> frozenset[str]:
+    """List the seldom slots that occur at all, so that the others need not be looked for one by one."""
+    rare = places[0].shape.rare
+    for scope in places[1:]:
+        rare = rare | scope.shape.rare
+    return rare
 
 
 def _side_rooms(chain: Scopes) -> Scopes:
@@ -131,10 +141,22 @@ def _confidence(chain: Scopes) -> Confidence:
     told: Confidence = (None, None, None)
     if "confidence" in scope.shape:
         told = confidence_of(scope.fields, scope.shape["confidence"])
+    if told[1] is None and "container" in scope.shape:
+        told = _confidence_inside(scope, told)
     if told[1] is None and len(chain) > 1 and not scope.is_item and "confidence" in chain[1].shape:
         keys = tuple(key for key in chain[1].shape["confidence"] if key in _ENVELOPE_CONFIDENCE)
         confidence, given, _ = confidence_of(chain[1].fields, keys)
         return confidence, given, told[2]
+    return told
+
+
+def _confidence_inside(scope: Scope, told: Confidence) -> Confidence:
+    """Read the confidence of a `final_signal` in a signal that tells the verb but no confidence itself."""
+    for key in scope.shape["container"]:
+        inner = scope.fields[key]
+        if isinstance(inner, dict) and "confidence" in inner:
+            confidence, given, label = confidence_of(inner, ("confidence",))
+            return confidence, given, told[2] or label
     return told
 
 

@@ -26,7 +26,7 @@ def json_value(value: object) -> object:
 
     Raises `TooComplexError` beyond 24 levels or 20 000 members.
     """
-    return _copy(value, MAX_DEPTH, [MAX_NODES])
+    return value if type(value) is str else _copy(value, MAX_DEPTH, [MAX_NODES])
 
 
 def json_value_or_none(value: object) -> object | None:
@@ -63,12 +63,14 @@ def _copy_members(value: Mapping[object, object] | Sequence[object], depth: int,
     left[0] -= len(value)
     if depth < 0 or left[0] < 0:
         raise TooComplexError
-    if type(value) is list or not isinstance(value, Mapping):
-        return [_copy(item, depth, left) for item in value]
+    if type(value) is not dict and not isinstance(value, Mapping):
+        return [item if type(item) is str else _copy(item, depth, left) for item in value]
     return {
-        key if type(key) is str and len(key) <= MAX_KEY else str(key)[:MAX_KEY]: _copy(item, depth, left)
+        key if type(key) is str and len(key) <= MAX_KEY else str(key)[:MAX_KEY]: (
+            item if type(item) is str else _copy(item, depth, left)
+        )
         for key, item in value.items()
-        if isinstance(key, (str, int, float, bool))
+        if type(key) is str or isinstance(key, (str, int, float, bool))
     }
 
 

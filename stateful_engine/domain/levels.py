@@ -23,7 +23,19 @@ _ONE_PRICE = (
     "entry",
     "stop_loss",
 )
-_ONE_PRICE_LAST = ("average", "avg", "target", "tp", "take_profit", "last", "current", "level", "first")
+_ONE_PRICE_LAST = (
+    "average",
+    "avg",
+    "aggressive",
+    "conservative",
+    "target",
+    "tp",
+    "take_profit",
+    "last",
+    "current",
+    "level",
+    "first",
+)
 _PAIRS = (
     ("low", "high"),
     ("min", "max"),
@@ -88,11 +100,9 @@ def _fill(levels: Levels, fields: Mapping[object, object], shape: Shape) -> None
     if "take_profit" in shape:
         _fill_targets(levels, fields, shape["take_profit"])
     if levels.stop_loss is None and "stop_loss" in shape:
-        levels.stop_loss = next((stop for key in shape["stop_loss"] if (stop := parse_stop(fields[key]))), None)
+        _fill_stop(levels, fields, shape["stop_loss"])
     if levels.risk_reward is None and "risk_reward" in shape:
-        levels.risk_reward = next(
-            (r for key in shape["risk_reward"] if (r := parse_ratio(fields[key])) is not None), None
-        )
+        _fill_ratio(levels, fields, shape["risk_reward"])
     for key in shape.get("room", ()):
         room = fields[key]
         if isinstance(room, dict):
@@ -110,6 +120,20 @@ def _fill_entry(levels: Levels, fields: Mapping[object, object], keys: tuple[str
     for key in keys:
         if (entry := parse_entry(fields[key])) is not None:
             levels.entry, levels.entry_range = entry
+            return
+
+
+def _fill_stop(levels: Levels, fields: Mapping[object, object], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if (stop := parse_stop(fields[key])) is not None:
+            levels.stop_loss = stop
+            return
+
+
+def _fill_ratio(levels: Levels, fields: Mapping[object, object], keys: tuple[str, ...]) -> None:
+    for key in keys:
+        if (ratio := parse_ratio(fields[key])) is not None:
+            levels.risk_reward = ratio
             return
 
 
@@ -185,7 +209,10 @@ def _span(fields: Mapping[object, object]) -> tuple[float, float] | None:
 
 
 def _first_price(fields: Mapping[object, object], keys: tuple[str, ...]) -> float | None:
-    return next((price for key in keys if key in fields and (price := parse_price(fields[key])) is not None), None)
+    for key in keys:
+        if key in fields and (price := parse_price(fields[key])) is not None:
+            return price
+    return None
 
 
 def _middle(low: float, high: float) -> float:

@@ -15,6 +15,7 @@ CONFIDENCE_OUT_OF_RANGE = "confidence_out_of_range"
 ENTRY_FAR_FROM_PRICE = "entry_far_from_price"
 
 FAR_FROM_PRICE = 0.5
+_BUY, _HOLD = Action.BUY.value, Action.HOLD.value
 
 
 def sanity_flags(
@@ -32,7 +33,9 @@ def sanity_flags(
     A target belongs above the entry when buying and below when selling, a stop on the other side; without an entry
     the current price stands in. An entry is far when it differs from the current price by more than half of it.
     """
-    flags = _wrong_sides(action, entry_price or current_price, take_profit=take_profit, stop_loss=stop_loss)
+    flags: list[str] = []
+    if take_profit is not None or stop_loss is not None:
+        flags = _wrong_sides(action, entry_price or current_price, take_profit=take_profit, stop_loss=stop_loss)
     if risk_reward_ratio is not None and risk_reward_ratio < 0.0:
         flags.append(RISK_REWARD_NEGATIVE)
     if confidence is not None and not 0.0 <= confidence <= 100.0:
@@ -43,9 +46,9 @@ def sanity_flags(
 
 
 def _wrong_sides(action: str, price: float | None, *, take_profit: float | None, stop_loss: float | None) -> list[str]:
-    if action == Action.HOLD:
+    if action == _HOLD:
         return []
-    sign = 1.0 if action == Action.BUY else -1.0
+    sign = 1.0 if action == _BUY else -1.0
     if price is None:
         is_crossed = take_profit is not None and stop_loss is not None and sign * (take_profit - stop_loss) <= 0.0
         return [TAKE_PROFIT_WRONG_SIDE, STOP_LOSS_WRONG_SIDE] if is_crossed else []

@@ -44,8 +44,10 @@ class Scope:
 
     def has(self, slot: str) -> bool:
         """Tell whether a slot holds anything but null."""
-        fields = self.fields
-        return any(fields[key] is not None for key in self.shape.get(slot, _NONE))
+        keys = self.shape.get(slot)
+        if keys is None:
+            return False
+        return self.fields[keys[0]] is not None or any(self.fields[key] is not None for key in keys[1:])
 
     def has_text(self, slot: str) -> bool:
         """Tell whether a slot holds a text."""

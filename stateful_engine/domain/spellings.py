@@ -104,8 +104,9 @@ _SLOTS = {
     # Where signals stand, and the rooms around them.
     "container": (
         "signal signal_data processed_signal signal_sent final_signal trading_signal trade_signal primary_signal "
-        "ai_signal sharp_signal enhanced_signal generated_signal latest_signal top_signal current_signal sinyal signals"
+        "ai_signal sharp_signal enhanced_signal generated_signal sinyal signals"
     ),
+    "chosen": "top_signal latest_signal current_signal",
     "listing": (
         "signals signal trading_signals generated_signals latest_signals active_signals top_signals signal_history"
     ),

@@ -262,6 +262,17 @@ CONTAINERS = [
         [{"symbol": "BTCUSDT", "action": "BUY"}, {"symbol": "BTCUSDT", "action": "SELL", "entry_price": 47000.0}],
     ),
     Truth(
+        "all signals and the chosen one among them",
+        {"signals": [_SIGNAL, {**_SIGNAL, "symbol": "BTCUSDT"}], "top_signal": _SIGNAL},
+        [_FOUND, {**_FOUND, "symbol": "BTCUSDT"}],
+    ),
+    Truth("the chosen one alone", {"status": "success", "top_signal": _SIGNAL, "count": 9}, [_FOUND]),
+    Truth(
+        "the verb outside, the confidence inside",
+        {"signal": {"symbol": "BTCUSDT", "direction": "buy", "final_signal": {"signal": "buy", "confidence": 68.4}}},
+        [{"symbol": "BTCUSDT", "action": "BUY", "confidence": 68.4}],
+    ),
+    Truth(
         "a size to take",
         {"symbol": "XAUUSD", "action": "BUY", "entry": 2650, "sl": 2640, "position": {"size": 0.1, "risk_pct": 1}},
         [{"symbol": "XAUUSD", "action": "BUY", "stop_loss": 2640.0}],
