@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -117,7 +116,7 @@ def test_the_tour_gives_the_output_that_it_shows(demo: str) -> None:
             if "curl" in command:
                 script += command.replace(TOUR_ADDRESS, demo) + "\nprintf '\\n@@@@\\n'\n"
                 expected.append((command, output))
-    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, env=dict(os.environ))
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     outputs = done.stdout.split("\n@@@@\n")[:-1]
     assert len(outputs) == len(expected)
