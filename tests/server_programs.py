@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -41,10 +42,13 @@ def find_redis() -> Path:
     )
 
 
-def _allowed(machine: Callable[[], list[Path]], wheel: Callable[[], list[Path]]) -> list[Path]:
+def _allowed(machine: Callable[[], list[Path]], wheel: Callable[[], list[Path]]) -> Iterator[Path]:
     """The candidates that `STATEFUL_TEST_SERVERS` allows, the machine's first."""
     kind = os.environ.get("STATEFUL_TEST_SERVERS", "")
-    return (machine() if kind != "wheels" else []) + (wheel() if kind != "machine" else [])
+    if kind != "wheels":
+        yield from machine()
+    if kind != "machine":
+        yield from wheel()
 
 
 def _postgres_on_machine() -> list[Path]:
@@ -100,6 +104,7 @@ def _wheel(package: str) -> Path | None:
     return Path(spec.origin).parent if spec and spec.origin else None
 
 
+@cache
 def _within_reach(source: Path, *, beside: Path | None = None) -> Path:
     """`source`, or a copy that the unprivileged account may run where root's `.venv` is closed to it."""
     if not server_account():
@@ -112,7 +117,10 @@ def _within_reach(source: Path, *, beside: Path | None = None) -> Path:
     for item in (source, beside):
         if item is not None and item.exists():
             target = (folder if item is source else folder.parent) / item.name
-            (shutil.copytree if item.is_dir() else shutil.copy2)(item, target)
+            if item.is_dir():
+                shutil.copytree(item, target, ignore=shutil.ignore_patterns("include", "*.a"))
+            else:
+                shutil.copy2(item, target)
     folder.parent.chmod(0o755)
     return folder / source.name
 
