@@ -124,7 +124,7 @@ def expectancy_ratio(results: Iterable[Result]) -> float | None:
     if average_loss is None:
         return None
     gains = [result for result in known if result > 0]
-    return (1 + (_mean(gains) or 0.0) / average_loss) * len(gains) / len(known) - 1
+    return _finite((1 + (_mean(gains) or 0.0) / average_loss) * len(gains) / len(known) - 1)
 
 
 def profit_factor(results: Iterable[Result]) -> float | None:
@@ -165,7 +165,7 @@ def kelly(results: Iterable[Result]) -> float | None:
     """
     known = _known(results)
     ratio, won = payoff(known), win_rate_all(known)
-    return None if ratio is None or won is None else won - (1 - won) / ratio
+    return None if not ratio or won is None else _finite(won - (1 - won) / ratio)
 
 
 def sqn(results: Iterable[Result], *, minimum: int = SQN_MINIMUM) -> float | None:
@@ -177,7 +177,7 @@ def sqn(results: Iterable[Result], *, minimum: int = SQN_MINIMUM) -> float | Non
     deviation, average = _deviation(known), _mean(known)
     if len(known) < minimum or average is None or not deviation:
         return None
-    return math.sqrt(len(known)) * average / deviation
+    return _finite(math.sqrt(len(known)) * average / deviation)
 
 
 def daily_totals(
