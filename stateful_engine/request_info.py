@@ -20,7 +20,6 @@ from stateful_engine.domain.vocabulary import InteractionSource
 
 if TYPE_CHECKING:
     from flask import Request
-    from werkzeug.datastructures import MultiDict
 
     from stateful_engine.config import Settings
 
@@ -136,8 +135,9 @@ def _parameters(request: Request) -> dict[str, Any]:
     params: dict[str, Any] = {}
     if request.view_args:
         params.update(_path_parameters(request.view_args))
-    if request.environ.get("QUERY_STRING"):
-        params.update(_query_parameters(request.args))
+    query = request.environ.get("QUERY_STRING")
+    if query:
+        params.update(_query_parameters(query, request))
     if request.environ.get("CONTENT_LENGTH"):
         body = _json_body(request)
         if isinstance(body, dict):
@@ -158,8 +158,20 @@ def _path_parameters(view_args: Mapping[str, Any]) -> dict[str, Any]:
     return params
 
 
-def _query_parameters(args: MultiDict[str, str]) -> dict[str, Any]:
-    return {name: values[0] if len(values) == 1 else values for name, values in args.lists()}
+def _query_parameters(query: str, request: Request) -> dict[str, Any]:
+    """One value or the list of them by name; a plain query is split here, several times faster than Werkzeug does."""
+    if "%" in query or "+" in query or not query.isascii():
+        return {name: values[0] if len(values) == 1 else values for name, values in request.args.lists()}
+    params: dict[str, Any] = {}
+    for pair in query.split("&"):
+        if pair:
+            name, _, value = pair.partition("=")
+            params[name] = _together(params[name], value) if name in params else value
+    return params
+
+
+def _together(earlier: Any, value: str) -> list[str]:
+    return [*earlier, value] if isinstance(earlier, list) else [earlier, value]
 
 
 def _json_body(request: Request) -> Any:

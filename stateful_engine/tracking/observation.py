@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from stateful_engine.globals import find_runtime
 from stateful_engine.request_info import RequestInfo
-from stateful_engine.tracking.responses import Answer, Ids, payload_of, read, with_ids
+from stateful_engine.tracking.responses import Answer, Ids, lowered, payload_of, read, with_ids
 from stateful_engine.tracking.settlement import settle
 
 if TYPE_CHECKING:
@@ -132,13 +132,14 @@ class Observation:
 class _Served:
     """The observations of one request, and the function that settles them on its final response."""
 
-    __slots__ = ("answered", "observations", "request", "runtime")
+    __slots__ = ("answered", "observations", "request", "runtime", "settled")
 
     def __init__(self, runtime: Runtime, serving: Request) -> None:
         self.runtime = runtime
         self.request = serving
         self.observations: list[Observation] = []
         self.answered = False
+        self.settled = False
 
     def respond(self, response: Response) -> Response:
         """Settle what was observed and give the ids to the client; returns `response` itself when that fails."""
@@ -148,13 +149,15 @@ class _Served:
         return response
 
     def _answered(self, response: Response) -> Response:
-        answer = read(response)
-        ids = self._settled(answer)
+        headers = lowered(response)
+        answer = read(response, headers)
+        ids = self._settle(answer)
+        self.settled = True
         if ids.query_id is None and not ids.signal_ids:
             return response
-        return with_ids(response, ids, answer=answer if self._may_inject() else None)
+        return with_ids(response, ids, headers=headers, answer=answer if self._may_inject() else None)
 
-    def _settled(self, answer: Answer) -> Ids:
+    def _settle(self, answer: Answer) -> Ids:
         """A single call is what the client got, where that can be read; of several, each is what it returned."""
         if len(self.observations) == 1:
             return self.observations[0].settle_as_part_of(answer)
@@ -174,7 +177,7 @@ class _Served:
 
 def _await_response(observation: Observation, serving: Request) -> None:
     """Have the call settled by the response of its request; the first call of a request asks for that."""
-    served: _Served | None = getattr(g, _KEY, None)
+    served = _served_now()
     if served is None or served.request is not serving or served.answered:
         served = _Served(observation.runtime, serving)
         setattr(g, _KEY, served)
@@ -182,10 +185,16 @@ def _await_response(observation: Observation, serving: Request) -> None:
     served.observations.append(observation)
 
 
+def _served_now() -> _Served | None:
+    """What is observed in this app context; asked at the end of every request of the host, so without detours."""
+    served: _Served | None = vars(g._get_current_object()).get(_KEY)
+    return served
+
+
 def settle_left_over(error: BaseException | None = None) -> None:
     """Settle what no response has settled; for `app.teardown_request`, harmless when called again or on a copy."""
-    served: _Served | None = getattr(g, _KEY, None)
-    if served is None or not has_request_context():
+    served = _served_now()
+    if served is None or served.settled or not has_request_context():
         return
     with served.runtime.guard("settle_after_the_request"):
         if served.request is request._get_current_object():  # type: ignore[attr-defined]

@@ -147,6 +147,6 @@ def test_a_request_that_cannot_be_read_is_recorded_all_the_same(app: Flask) -> N
 
     app.request_class = Unreadable
     serve(app)
-    assert app.test_client().get("/signal?a=b").get_json()["signal_id"]
+    assert app.test_client().get("/signal?a=%20b").get_json()["signal_id"]
     assert recorded(app).counts == (1, 1, 1)
     assert failures(app) == {"failed_read_the_request": 1}

@@ -8,6 +8,9 @@ from uuid import UUID
 
 import pytest
 from flask import Flask, request
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.test import create_environ
 
 from stateful_engine.config import Settings
 from stateful_engine.request_info import RequestInfo, hashed_user_id, shortened, source_of
@@ -37,6 +40,14 @@ def test_path_query_and_json_parameters_come_together(host: Flask) -> None:
     seen = info(host, "/ai/XAUUSD?tf=1H&tag=a&tag=b", method="POST", json={"tf": "4H", "risk": 1})
     assert seen.params == {"symbol": "XAUUSD", "tf": "4H", "tag": ["a", "b"], "risk": 1}
     assert seen.method == "POST"
+
+
+@given(st.text(st.sampled_from("ab=&+%2é1;"), max_size=12))
+def test_a_query_string_is_read_as_the_host_reads_it(query: str) -> None:
+    environ = {"QUERY_STRING": query.encode().decode("latin-1"), "REQUEST_METHOD": "GET", "PATH_INFO": "/"}
+    with Flask("host").request_context({**create_environ(), **environ}):
+        seen = RequestInfo.from_request(request._get_current_object(), SETTINGS).lookup  # type: ignore[attr-defined]
+        assert seen == {name: values if len(values) > 1 else values[0] for name, values in request.args.lists()}
 
 
 def test_a_json_body_that_is_no_object_is_kept_whole(host: Flask) -> None:
