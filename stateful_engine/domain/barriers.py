@@ -241,7 +241,7 @@ class _Walk:
         if self.rules.entry_mode is EntryMode.NEXT_OPEN or limit is None or bar[1] <= limit:
             return self._start_at_open(bar)
         if self.finer is not None and self.rules.beyond_target(bar[2], self.plan.target):
-            child, resolution = self._drilled(bar)
+            child, resolution = self._drilled(bar, self.finer)
             if resolution.exit_reason is not None or resolution.reason is Unresolved.STILL_OPEN:
                 return self._adopt(child, resolution)
         self._enter(bar[0], limit)
@@ -275,7 +275,7 @@ class _Walk:
 
     def _judge_both(self, bar: Bar, whole: Bar) -> Resolution | None:
         if self.finer is not None and bar is whole:
-            child, resolution = self._drilled(whole)
+            child, resolution = self._drilled(whole, self.finer)
             if resolution.exit_reason is not None:
                 return self._adopt(child, resolution)
         first = first_barrier(self.rules.policy, falling=bar[4] < bar[1])
@@ -285,9 +285,9 @@ class _Walk:
         price = self.stop if first is ExitReason.SL else self.plan.target
         return self._close(first, bar, price=price, ambiguous=True)
 
-    def _drilled(self, bar: Bar) -> tuple[_Walk, Resolution]:
+    def _drilled(self, bar: Bar, finer: FinerCandles) -> tuple[_Walk, Resolution]:
         """Walk the finer candles inside one candle, on a copy: they may not tell either."""
-        rows = _finer_rows(self.finer, bar[0], end=bar[0] + self.candle_ms if self.candle_ms else None)
+        rows = _finer_rows(finer, bar[0], end=bar[0] + self.candle_ms if self.candle_ms else None)
         child = copy.copy(self)
         child.finer, child._moves = None, []
         child.rules = replace(self.rules, limit_valid_candles=None)
@@ -376,9 +376,7 @@ class _Walk:
         return None if price is None else price * self.plan.sign
 
 
-def _finer_rows(finer: FinerCandles | None, start: int, *, end: int | None) -> Sequence[Candle]:
-    if finer is None:
-        return ()
+def _finer_rows(finer: FinerCandles, start: int, *, end: int | None) -> Sequence[Candle]:
     if not isinstance(finer, Sequence):
         return () if end is None else finer(start, end)
     first = bisect_left(finer, float(start), key=_open_time)

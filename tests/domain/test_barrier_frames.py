@@ -112,6 +112,21 @@ def test_no_signals_and_no_candles_are_no_trouble():
     assert waiting.resolution(0) == resolve("BUY", 100.0, 95.0, 110.0, [], signal_time=5)
 
 
+def test_finer_candles_and_moved_stops_reach_the_signals_they_belong_to():
+    touched = np.array([100.0, 100.0, 100.0])
+    market = prepare_candles(
+        np.arange(3) * MINUTE, touched, highs=[101.0, 112.0, 101.0], lows=[99.0, 94.0, 99.0], closes=touched
+    )
+    half = np.arange(2, 4) * (MINUTE // 2)
+    finer = prepare_candles(half, [100.0, 110.0], highs=[111.0, 111.0], lows=[99.0, 94.0], closes=[110.0, 95.0])
+    columns = {"stops": [95.0] * 2, "targets": [110.0] * 2, "signal_times": [0, 0], "candles": market}
+    drilled = resolve_frame(["BUY", "BUY"], [100.0, 100.0], **columns, finer=finer, stop_moves={1: [(1, 100.0)]})
+    assert drilled.exit_reason.tolist() == ["TP", "SL"]
+    assert drilled.exit_price.tolist() == [110.0, 100.0]
+    assert drilled.ambiguous.tolist() == [False, False]
+    assert resolve_frame(["BUY", "BUY"], [100.0, 100.0], **columns).exit_reason.tolist() == ["SL", "SL"]
+
+
 def test_columns_of_different_length_and_candles_out_of_order_are_refused():
     market = flat_market(2, touches={})
     with pytest.raises(InvalidInputError, match="one element per signal"):
