@@ -38,6 +38,11 @@ def normal_url(text: str) -> URL:
         ) from None
     if url.get_backend_name() == "sqlite":
         return _normal_sqlite(url)
+    if url.drivername.partition("+")[0] not in {"postgres", "postgresql"}:
+        raise ConfigurationError(
+            f"our tables live in SQLite or PostgreSQL, not in {url.get_backend_name()}; set STATEFUL_DATABASE_URL to "
+            "one of these, for example sqlite:////path/file.sqlite"
+        )
     return url.set(drivername=_REWRITTEN.get(url.drivername, url.drivername))
 
 

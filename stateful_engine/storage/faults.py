@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -34,20 +35,24 @@ def translated() -> Iterator[None]:
         if told is None:
             raise
         raise told from error
+    except sqlite3.Error as error:
+        told = _of_sqlite(error)
+        if told is None:
+            raise
+        raise told from error
 
 
 def told_apart(error: DBAPIError) -> StatefulEngineError | None:
     """Our error for one of a driver, or None when it concerns the statement or its data."""
     if error.connection_invalidated:
         return unavailable("the connection was lost")
+    if isinstance(error.orig, sqlite3.Error):
+        return _of_sqlite(error.orig)
     state = sqlstate(error)
     if state is not None:
         return _by_state(state)
     if not isinstance(error, (OperationalError, InterfaceError)):
         return None
-    message = str(error.orig).lower()
-    if _is_sqlite(error):
-        return _of_sqlite(message)
     return unavailable("the database does not answer")
 
 
@@ -87,11 +92,10 @@ def _by_state(state: str) -> StatefulEngineError | None:
     return None
 
 
-def _is_sqlite(error: DBAPIError) -> bool:
-    return type(error.orig).__module__.startswith(("sqlite3", "pysqlite", "apsw"))
-
-
-def _of_sqlite(message: str) -> StatefulEngineError | None:
+def _of_sqlite(error: sqlite3.Error) -> StatefulEngineError | None:
+    if isinstance(error, (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError)):
+        return None
+    message = str(error).lower()
     if any(part in message for part in _SQLITE_NO_TABLE):
         return missing_tables()
     if any(part in message for part in _SQLITE_AWAY):
