@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, NullPool, inspect, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect, text
 
 from stateful_engine.errors import ConfigurationError, InvalidInputError, SchemaError
 from stateful_engine.logging import logger
@@ -265,7 +265,7 @@ def _private_engine(database: Database) -> Engine:
     engine = database.engine
     if database.own:
         return engines.own_engine(engine.url, poolclass=NullPool)
-    return engines.own_engine(engine.url, poolclass=NullPool, creator=engine.pool._creator)
+    return create_engine(engine.url, poolclass=NullPool, creator=engine.pool._creator)
 
 
 def _prepare_sqlite(connection: Connection, *, lock: bool) -> None:

@@ -373,7 +373,10 @@ def test_without_auto_migrate_missing_tables_are_an_error_that_names_the_command
 def test_an_older_schema_is_an_error_that_names_the_command(database: Database) -> None:
     migrate.downgrade(database, "-1")
     older = Database(database.engine.url.render_as_string(hide_password=False), auto_migrate=False)
-    with pytest.raises(SchemaError, match=r"at version \d+, .*needs \d+; run `flask stateful db upgrade`"), older.reading():
+    with (
+        pytest.raises(SchemaError, match=r"at version \d+, .*needs \d+; run `flask stateful db upgrade`"),
+        older.reading(),
+    ):
         pass
     older.dispose()
 
