@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 EXIT_SECONDS = 2.0
 FIRST_LOOK_SECONDS = 1.0
 STOP_SECONDS = 1.0
+GIVE_WAY_SECONDS = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +70,22 @@ class Recorder:
         self._writer: Writer | None = None
         self._looked_back = False
         self._left_behind = False
+        self._last_seen = 0
         _living.add(self)
 
     def _make_sink(self, database: Database) -> Sink:
-        direct = DatabaseSink(database, self._settings)
+        direct = DatabaseSink(database, self._settings, give_way=self._give_way)
         return direct if self._stream is None else StreamSink(self._stream, direct, self._settings)
+
+    def _give_way(self) -> None:
+        """In the writer: while requests keep coming, sleep a moment, so that none waits long for the interpreter.
+
+        A thread that wants the interpreter otherwise has to wait until its holder has had its full 5 ms.
+        """
+        appended = self._spool.appended
+        if appended != self._last_seen:
+            self._last_seen = appended
+            time.sleep(GIVE_WAY_SECONDS)
 
     def record(self, *records: Record) -> None:
         """Take `records`: when this returns they survive the end of this process, however it ends.

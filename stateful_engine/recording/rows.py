@@ -19,7 +19,7 @@ from stateful_engine.domain.redaction import redact, redact_text
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.recording.records import Call, Record, Row, truncated
 from stateful_engine.storage import gpt_queries, interactions, signals, tables
-from stateful_engine.storage.base import UtcDateTime
+from stateful_engine.storage.base import JsonFiltered, JsonStored, UtcDateTime
 
 if TYPE_CHECKING:
     from stateful_engine.config import Settings
@@ -36,6 +36,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 class _Shape:
     """What the columns of a table ask of a row."""
 
+    structures: tuple[str, ...]
     times: tuple[str, ...]
     defaults: Mapping[str, Any]
     has_created_at: bool
@@ -45,8 +46,13 @@ class _Shape:
 @cache
 def _shape(table: str) -> _Shape:
     columns = tables.table(table).columns
-    times = tuple(column.name for column in columns if isinstance(column.type, UtcDateTime))
-    return _Shape(times, _DEFAULTS.get(table, {}), "created_at" in columns, "updated_at" in columns)
+    return _Shape(
+        structures=tuple(column.name for column in columns if isinstance(column.type, JsonStored | JsonFiltered)),
+        times=tuple(column.name for column in columns if isinstance(column.type, UtcDateTime)),
+        defaults=_DEFAULTS.get(table, {}),
+        has_created_at="created_at" in columns,
+        has_updated_at="updated_at" in columns,
+    )
 
 
 def rows_of(record: Record, settings: Settings, *, texts_are_clean: bool = False) -> TableRows:
@@ -90,12 +96,12 @@ def _ready(table: str, row: Row, made_us: int, settings: Settings, *, texts_are_
     """`row` with its secrets redacted, defaults filled in, and times that a column can take."""
     shape = _shape(table)
     ready = {**shape.defaults, **row}
-    for name, value in row.items():
-        if isinstance(value, dict | list):
-            if not (texts_are_clean and keys_are_clean(value, settings.redact)):
-                ready[name] = redact(value, settings.redact)
-        elif isinstance(value, str) and not texts_are_clean:
-            ready[name] = redact_text(value)
+    for name in shape.structures:
+        value = row.get(name)
+        if value is not None and not (texts_are_clean and keys_are_clean(value, settings.redact)):
+            ready[name] = redact(value, settings.redact)
+    if not texts_are_clean:
+        ready.update((name, redact_text(value)) for name, value in row.items() if isinstance(value, str))
     for name in shape.times:
         value = ready.get(name)
         if isinstance(value, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,10 +25,16 @@ AWAY = (StorageUnavailableError, SchemaError, ConfigurationError)
 HOPELESS = 8
 """Records in a row that fail before it is asked whether anything can be stored at all."""
 
+AT_A_STRETCH = 4
+"""Records that are prepared without giving way."""
+
 UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What reading a record may raise that is none."""
 
 _FAULTS_OF_DATA = frozenset({"DataError", "IntegrityError", "StatementError", "ValueError", "TypeError", "KeyError"})
+
+
+GiveWay = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -61,9 +67,11 @@ class _Item:
 class DatabaseSink:
     """Stores batches in one transaction each; a batch with a bad record is halved until it stands alone."""
 
-    def __init__(self, database: Database, settings: Settings) -> None:
+    def __init__(self, database: Database, settings: Settings, *, give_way: GiveWay = lambda: None) -> None:
+        """`give_way` is called now and then during long work, for the sake of the threads that serve requests."""
         self._database = database
         self._settings = settings
+        self._give_way = give_way
 
     def store(self, payloads: Sequence[bytes], awaited: Set[int] = frozenset()) -> Stored:  # noqa: ARG002
         """As `Sink.store`. Storing a record again changes nothing: its ids are known already."""
@@ -81,6 +89,8 @@ class DatabaseSink:
     def _decoded(self, payloads: Sequence[bytes], stored: Stored) -> list[_Item]:
         items = []
         for index, payload in enumerate(payloads):
+            if index % AT_A_STRETCH == 0:
+                self._give_way()
             try:
                 items.append(_Item(index, payload, ready_rows(payload, self._settings)))
             except UNREADABLE as error:
