@@ -44,6 +44,7 @@ def drain(timeout: float) -> None:
     runtime = current_runtime()
     before = _waiting(runtime.settings.spool_dir)
     done = runtime.recorder.drain(timeout)
+    runtime.recorder.close(0)
     left = _waiting(runtime.settings.spool_dir)
     click.echo(f"stored {before - left} records, {left} left")
     if not done or left:
