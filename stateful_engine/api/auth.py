@@ -15,12 +15,13 @@ from flask import current_app
 
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
+from stateful_engine.services.api_keys import PREFIX
 
 if TYPE_CHECKING:
     from flask import Flask, Request
 
     from stateful_engine.config import Settings
-    from stateful_engine.extension import Runtime
+    from stateful_engine.services.api_keys import ApiKeys
 
 ALL_SCOPES = frozenset(Scope)
 
@@ -42,18 +43,46 @@ ANYBODY = Principal("anybody", ALL_SCOPES, known=False)
 NOBODY = Principal("nobody", frozenset(), known=False)
 
 
-def authenticate(runtime: Runtime, request: Request) -> Principal:
-    """The caller of `request`; raises `AuthenticationError` with the remedies when nobody is known to be calling."""
-    setting = runtime.settings.auth
-    if callable(setting):
-        return _ask_host(setting, request)
-    if is_open(runtime.settings, current_app):
+def authenticate(settings: Settings, keys: ApiKeys, request: Request) -> Principal:
+    """The caller of `request`; raises `AuthenticationError` with the remedies when nobody is known to be calling.
+
+    A key is used also where none is asked for, so that its scopes and its limit hold everywhere alike.
+    """
+    if callable(settings.auth):
+        return _ask_host(settings.auth, request)
+    offered = offered_key(request)
+    if offered is not None:
+        return _holder(keys, offered)
+    if is_open(settings, current_app):
         return ANYBODY
     raise AuthenticationError(
         "this API asks for a key; create one with `flask stateful keys create` and send it as `Authorization: Bearer "
         "…` or `X-API-Key`, or let your own function decide with STATEFUL_AUTH=callable, or open the API to everybody "
         "who can reach it with STATEFUL_AUTH=none"
     )
+
+
+def offered_key(request: Request) -> str | None:
+    """The key that a request carries: `X-API-Key`, a bearer token, or the password (else the user name) of Basic.
+
+    Other tokens than ours belong to the host and are not looked at; never a key in the URL, where logs would keep it.
+    """
+    header, given = request.headers.get("X-API-Key"), request.authorization
+    if header:
+        return header.strip()
+    if given is None:
+        return None
+    candidates = (given.token,) if given.type == "bearer" else (given.password, given.username)
+    return next((text for text in candidates if text and text.startswith(f"{PREFIX}_")), None)
+
+
+def _holder(keys: ApiKeys, offered: str) -> Principal:
+    holder = keys.recognise(offered)
+    if holder is None:
+        raise AuthenticationError(
+            "this key is unknown, expired or revoked; create one with `flask stateful keys create`", code="INVALID_KEY"
+        )
+    return Principal(holder.key_id, holder.scopes)
 
 
 def is_open(settings: Settings, app: Flask) -> bool:

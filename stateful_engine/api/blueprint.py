@@ -10,12 +10,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, request
+from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.api import envelope
-from stateful_engine.api.auth import NOBODY, Principal, authenticate, authorize
 from stateful_engine.api.bodies import read_object
 from stateful_engine.api.contract import Call, Nothing, Operation, Reply
 from stateful_engine.api.cors import allow_origins
@@ -27,16 +26,18 @@ from stateful_engine.api.failures import (
     from_http,
     headers_of,
 )
+from stateful_engine.api.idempotency import once
 from stateful_engine.api.neighbours import exempt_from_csrf, refuse_collisions
 from stateful_engine.api.operations import OPERATIONS, available_endpoints, methods_at
 from stateful_engine.api.validation import check_body, check_query, refuse
-from stateful_engine.errors import AuthenticationError, Fault, StatefulEngineError
+from stateful_engine.errors import Fault, StatefulEngineError
 from stateful_engine.globals import current_runtime
 from stateful_engine.request_info import RequestInfo
 
 if TYPE_CHECKING:
     from flask import Flask, Response
 
+    from stateful_engine.api.auth import Principal
     from stateful_engine.config import Settings
     from stateful_engine.extension import Runtime
 
@@ -87,23 +88,17 @@ def _view(operation: Operation) -> Callable[..., Response]:
 def answer(runtime: Runtime, operation: Operation, path: Mapping[str, str]) -> Response:
     """Let the caller in, read the request, do it, and put the result into the envelope."""
     envelope.timing()
-    principal = admit(runtime, operation)
-    reply = operation.handler(runtime, _read(runtime, operation, path, principal))
-    return envelope.success(reply if isinstance(reply, Reply) else Reply(reply))
-
-
-def admit(runtime: Runtime, operation: Operation) -> Principal:
-    """The caller, who may do this; operations without a scope admit nobody in particular too."""
-    try:
-        principal = authenticate(runtime, request)
-    except AuthenticationError:
-        if operation.scope is not None:
-            raise
-        principal = NOBODY
-    authorize(principal, operation.scope)
+    door: Door = current_app.extensions[DOOR_KEY]
+    principal = door.admit(request, operation.scope) if operation.scope else door.greet(request)
     if not runtime.settings.enabled and not operation.read_only:
         raise DisabledError("the engine is switched off in this app and records nothing; set STATEFUL_ENABLED=true")
-    return principal
+    call = _read(runtime, operation, path, principal)
+    return envelope.success(once(door.idempotency, operation, call, lambda: _done(runtime, operation, call)))
+
+
+def _done(runtime: Runtime, operation: Operation, call: Call[Any, Any]) -> Reply:
+    reply = operation.handler(runtime, call)
+    return reply if isinstance(reply, Reply) else Reply(reply)
 
 
 def _read(runtime: Runtime, operation: Operation, path: Mapping[str, str], principal: Principal) -> Call[Any, Any]:
@@ -128,7 +123,8 @@ def _unknown(rest: str = "") -> ResponseReturnValue:
         return "", 204, {"Allow": ", ".join([*methods, "OPTIONS"])}
     runtime = current_runtime()
     envelope.timing()
-    authenticate(runtime, request)
+    door: Door = current_app.extensions[DOOR_KEY]
+    door.admit(request, None)
     if methods:
         raise MethodNotAllowedError(request.method, [*methods, "OPTIONS"])
     raise EndpointNotFoundError(available_endpoints(runtime.settings.url_prefix))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stateful_engine.api import envelope
 from stateful_engine.api.actions_lint import Problem, lint
-from stateful_engine.api.auth import Principal, authenticate, authorize, is_open
+from stateful_engine.api.auth import NOBODY, Principal, authenticate, authorize, is_open
 from stateful_engine.api.host_views import Views, view_paths
+from stateful_engine.api.limits import Limiter
 from stateful_engine.api.openapi import Document, actions_document, full_document
 from stateful_engine.domain.vocabulary import Scope
-from stateful_engine.errors import ConfigurationError
+from stateful_engine.errors import AuthenticationError, ConfigurationError, StorageUnavailableError
+from stateful_engine.services.api_keys import ApiKeys
+from stateful_engine.services.idempotency import Idempotency
 
 if TYPE_CHECKING:
     from flask import Flask, Request
@@ -27,6 +31,9 @@ class Door:
         self._app = app
         self._runtime = runtime
         self._operations = operations
+        self._limiter = Limiter(runtime.settings)
+        self.keys = ApiKeys(runtime.database)
+        self.idempotency = Idempotency(runtime.database)
 
     def openapi(self, profile: str = "full", *, server: str | None = None, include_views: Views = False) -> Document:
         """The OpenAPI document `full` or `actions`, with the host's tracked views when `include_views` names them.
@@ -50,8 +57,31 @@ class Door:
         """Why ChatGPT would not import `document`, ours or any other."""
         return lint(document)
 
-    def admit(self, request: Request, scope: Scope) -> Principal:
-        """The caller of a request to another door; raises what a route here would raise."""
-        principal = authenticate(self._runtime, request)
+    def admit(self, request: Request, scope: Scope | None) -> Principal:
+        """The caller of a request, who may use `scope` (None: who is let in at all); counts the call.
+
+        Raises what a route here answers: `AuthenticationError`, `PermissionDeniedError`, `RateLimitError`.
+        """
+        try:
+            principal = authenticate(self._runtime.settings, self.keys, request)
+        except AuthenticationError:
+            self._count(request, NOBODY)
+            raise
+        self._count(request, principal)
         authorize(principal, scope)
         return principal
+
+    def greet(self, request: Request) -> Principal:
+        """The caller of a request that everybody may make, and as often as they like."""
+        try:
+            return authenticate(self._runtime.settings, self.keys, request)
+        except (AuthenticationError, StorageUnavailableError):
+            return NOBODY
+
+    def _count(self, request: Request, principal: Principal) -> None:
+        """Count one call; the default limit rests while the app is tested, a limit that was set never does."""
+        if self._app.testing and "STATEFUL_RATE_LIMIT" not in self._app.config:
+            return
+        allowance = self._limiter.count(request, principal)
+        if allowance is not None:
+            envelope.timing().headers.update(allowance.headers)

@@ -12,7 +12,7 @@ import math
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -39,6 +39,8 @@ class Timing:
 
     started: float
     request_id: str
+    headers: dict[str, str] = field(default_factory=dict)
+    """Headers that every answer to this request carries."""
 
 
 def timing() -> Timing:
@@ -95,6 +97,7 @@ def dumps(value: Any) -> bytes:
 def _response(content: str | bytes, status: int, content_type: str, headers: Mapping[str, str]) -> Response:
     response = Response(content, status=status, content_type=content_type)
     response.headers["X-Request-ID"] = timing().request_id
+    response.headers.update(timing().headers)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.update(headers)

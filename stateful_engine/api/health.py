@@ -52,7 +52,7 @@ def health(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
 
 def ready(runtime: Runtime, _: Call[Nothing, Nothing]) -> Answer:
     """Asks the database whether it answers and has our tables; 503 when not."""
-    runtime.database.ready()
+    runtime.database.require_ready()
     return {"status": "ready", "database": runtime.database.dialect, "cache": runtime.cache.status()}
 
 

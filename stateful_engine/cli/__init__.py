@@ -8,13 +8,14 @@ from flask.cli import AppGroup
 from stateful_engine.cli.check_shape import check_shape
 from stateful_engine.cli.db import db
 from stateful_engine.cli.doctor import doctor
+from stateful_engine.cli.keys import keys
 from stateful_engine.cli.openapi import openapi
 from stateful_engine.cli.spool import spool
 from stateful_engine.cli.worker import worker
 
 stateful = AppGroup("stateful", help="Look after the memory of this app: database, spool, outcomes, exports, keys.")
 
-for _command in (check_shape, db, doctor, openapi, spool, worker):
+for _command in (check_shape, db, doctor, keys, openapi, spool, worker):
     stateful.add_command(_command)
 
 

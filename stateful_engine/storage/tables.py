@@ -7,10 +7,32 @@ from __future__ import annotations
 
 from sqlalchemy import MetaData, Table
 
-from stateful_engine.storage import gpt_queries, interactions, signals
+from stateful_engine.storage import (
+    actions,
+    api_keys,
+    conversations,
+    gpt_queries,
+    idempotency,
+    interactions,
+    journal,
+    recommendations,
+    scanner,
+    signals,
+)
 from stateful_engine.storage.base import Base
 
-MODULES = (signals, gpt_queries, interactions)
+MODULES = (
+    signals,
+    gpt_queries,
+    interactions,
+    conversations,
+    recommendations,
+    scanner,
+    actions,
+    journal,
+    api_keys,
+    idempotency,
+)
 
 metadata: MetaData = Base.metadata
 

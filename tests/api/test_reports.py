@@ -100,7 +100,7 @@ def test_ready_asks_the_database(client: FlaskClient, runtime: Runtime, monkeypa
     def fail() -> None:
         raise SchemaError("the tables are missing; run `flask stateful db upgrade`")
 
-    monkeypatch.setattr(runtime.database, "ready", fail)
+    monkeypatch.setattr(runtime.database, "require_ready", fail)
     refused = client.get(f"{PREFIX}/ready")
     assert_refused(refused, 503, "SCHEMA_NOT_READY")
     assert "Retry-After" in refused.headers
