@@ -26,6 +26,7 @@ _VERDICTS = spellings(
 _WEAK = spellings("side", "signal_type", "setup_type", "trade_type", "type")
 _TYPE = spellings("type")
 _ACTION = spellings("action")
+_SIGNAL_ID = spellings("signal_id")
 _ORDER = spellings("order")
 _POSITIONS = spellings("position", "order")
 _TECHNICAL = spellings("technical_analysis")
@@ -74,7 +75,7 @@ def unlike_advice(scope: Scope, key: str) -> str | None:
         return "is one component's opinion"
     if scope.is_item and not has_levels and not _stands_alone(scope):
         return "has no symbol, price or confidence of its own"
-    if scope.is_named or (key in _SURE and not scope.is_item):
+    if scope.is_named or (key in _SURE and not scope.is_item) or not _SIGNAL_ID.isdisjoint(scope.fields):
         return None
     if scope.has("order") or is_position(scope) or (key not in _SURE and _is_executed(scope)):
         return "is an order, a position or a trade"

@@ -273,6 +273,11 @@ CONTAINERS = [
         [{"symbol": "BTCUSDT", "action": "BUY", "confidence": 68.4}],
     ),
     Truth(
+        "stored signals as a bare list",
+        [{"signal_id": "sig_7", "symbol": "BTCUSDT", "direction": "BUY", "entry_price": 45000, "pnl_percentage": 4.5}],
+        [{"symbol": "BTCUSDT", "action": "BUY", "entry_price": 45000.0, "external_id": "sig_7"}],
+    ),
+    Truth(
         "a size to take",
         {"symbol": "XAUUSD", "action": "BUY", "entry": 2650, "sl": 2640, "position": {"size": 0.1, "risk_pct": 1}},
         [{"symbol": "XAUUSD", "action": "BUY", "stop_loss": 2640.0}],
