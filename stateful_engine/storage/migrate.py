@@ -186,13 +186,22 @@ def compress(*columns: str) -> None:
 
 def _command(name: str, database: Database, connection: Connection, revision: str) -> None:
     from alembic import command
-    from alembic.util.exc import CommandError
 
     config = _config()
     config.attributes["stateful_engine"] = (database, connection)
-    try:
+    with _known_revisions():
         getattr(command, name)(config, revision)
-    except CommandError as error:
+
+
+@contextmanager
+def _known_revisions() -> Iterator[None]:
+    """A revision that Alembic cannot find is a mistake of the caller."""
+    from alembic.script.revision import RevisionError
+    from alembic.util.exc import CommandError
+
+    try:
+        yield
+    except (CommandError, RevisionError) as error:
         raise InvalidInputError(f"{error}; see `flask stateful db history` for the revisions there are") from error
 
 
@@ -301,7 +310,9 @@ def _make_schema(connection: Connection, schema: str, quoted: str) -> None:
 
 def _refuse_foreign_tables(database: Database, connection: Connection, scripts: ScriptDirectory, revision: str) -> None:
     """A table that a pending revision is going to make, and that is there already, belongs to somebody else."""
-    pending = scripts.iterate_revisions(revision, _context(connection, database).get_current_revision() or "base")
+    present = _context(connection, database).get_current_revision() or "base"
+    with _known_revisions():
+        pending = list(scripts.iterate_revisions(revision, present))
     wanted = {table for script in pending for table in getattr(script.module, "TABLES", ())}
     foreign = sorted(wanted & set(inspect(connection).get_table_names()))
     if foreign:

@@ -417,7 +417,7 @@ def test_auto_migrate_makes_the_tables_on_first_use(empty_database_url: str) -> 
 # Forks
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_opens_its_own_connections(database: Database) -> None:
     store(database, SIGNALS, signal_row())
     before = backend(database)
@@ -439,7 +439,7 @@ def test_a_forked_child_opens_its_own_connections(database: Database) -> None:
     assert len(stored(database, SIGNALS)) == 2
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_forked_while_the_lock_is_held_is_not_stuck(sqlite_url: str) -> None:
     with opened(Database(sqlite_url)) as database:
         held, done = threading.Event(), threading.Event()
