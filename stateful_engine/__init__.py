@@ -21,7 +21,13 @@ from stateful_engine.errors import (
     StorageUnavailableError,
 )
 from stateful_engine.extension import StatefulEngine
+from stateful_engine.services.actions import AnalyticsLogger
+from stateful_engine.services.conversations import ChatGPTLogger
 from stateful_engine.services.integrator import EnhancedSignalIntegrator
+from stateful_engine.services.journal import JournalRepo
+from stateful_engine.services.performance import PerformanceDashboard
+from stateful_engine.services.recommendations import RecommendationLogger
+from stateful_engine.services.scanner import ScannerLogger
 from stateful_engine.services.state_manager import StateManager
 from stateful_engine.storage.gpt_queries import GPTQueryLog
 from stateful_engine.storage.interactions import UserInteraction
@@ -41,6 +47,12 @@ from stateful_engine.tracking.functions import (
 )
 
 __all__ = [
+    "ScannerLogger",
+    "RecommendationLogger",
+    "PerformanceDashboard",
+    "JournalRepo",
+    "ChatGPTLogger",
+    "AnalyticsLogger",
     "AuthenticationError",
     "ConfigurationError",
     "ConflictError",

@@ -92,7 +92,7 @@ class Settings:
 
     @classmethod
     def from_mapping(cls, config: Mapping[str, Any], *, instance_path: str | Path, debug: bool = False) -> Settings:
-        """Read all `STATEFUL_` keys of `config`; warns about unknown ones, refuses bad values by `ConfigurationError`."""
+        """Read all `STATEFUL_` keys of `config`; warns about unknown ones, raises `ConfigurationError` for bad ones."""
         instance = Path(instance_path)
         values: dict[str, Any] = {
             "instance_path": instance,

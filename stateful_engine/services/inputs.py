@@ -86,6 +86,33 @@ def optional_finite(value: Any, name: str) -> float | None:
     return None if value is None else finite(value, name)
 
 
+def optional_level(value: Any, name: str) -> float | None:
+    """A price as bots send it: None and 0 mean that there is none, below 0 is refused."""
+    number = optional_finite(value, name)
+    return None if number is None or number == 0 else price(number, name)
+
+
+def whole(value: Any, name: str) -> int:
+    """A whole number from 0 up that 64 bits can hold."""
+    number = finite(value, name)
+    if number != int(number) or not 0 <= number < 2**63:
+        raise _invalid(
+            f"/{name}", f"{name} must be a whole number, not {_short(value)}; send it as it was given to you"
+        )
+    return int(value)
+
+
+def person(user_id: Any) -> str:
+    """The id of a person as text; numbers of any size are taken."""
+    named = text(user_id)
+    if named is None:
+        raise InvalidInputError(
+            "user_id is missing; send the id of the person",
+            errors=(Fault("/user_id", "user_id is missing; send the id of the person", "MISSING"),),
+        )
+    return named
+
+
 def days(value: Any, *, least: int = 0) -> int:
     """A whole number of days from `least` to 36 500 (a hundred years)."""
     number = finite(value, "days")

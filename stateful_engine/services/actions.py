@@ -1,0 +1,38 @@
+"""`AnalyticsLogger`: what people did with the bot."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from stateful_engine.domain import clock
+from stateful_engine.errors import InvalidInputError
+from stateful_engine.services import inputs
+from stateful_engine.services.binding import Bound
+from stateful_engine.storage import actions
+
+
+class AnalyticsLogger(Bound):
+    """Keeps the actions of people: commands, button presses, requests."""
+
+    def log_action(self, user_id: Any, chat_id: Any, action_type: str, action_data: Any = None) -> int:
+        """Record an action; returns its id."""
+        kind = inputs.text(action_type)
+        if kind is None:
+            raise InvalidInputError("action_type is missing; send what was done, for example button_click")
+        values = {
+            "user_id": inputs.person(user_id),
+            "chat_id": inputs.text(chat_id),
+            "action_type": kind,
+            "action_data": inputs.mapping(action_data, "action_data") or None,
+            "timestamp": clock.now(),
+        }
+        with self._database.transaction() as session:
+            return actions.insert(session, values)
+
+    def get_user_stats(self, user_id: Any, days: int = 30) -> dict[str, int]:
+        """How often a person did what, the most frequent first: `{action_type: count}`."""
+        window = inputs.days(days)
+        since = clock.now() - timedelta(days=window) if window else None
+        with self._database.reading() as session:
+            return dict(actions.counts(session, since, user_id=inputs.person(user_id)))

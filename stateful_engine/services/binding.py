@@ -1,0 +1,62 @@
+"""How a service finds its database: the current app's, a given engine's, or one of its own.
+
+`Cls()` works for whichever app is current at each call. `Cls(engine)` likewise, `engine` being what the host made.
+`Cls("data/journal.sqlite")`, `Cls(db_path=…)` and `Cls(database_url=…)` stand alone, without Flask; their tables are
+made on first use.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stateful_engine.errors import ConfigurationError
+from stateful_engine.globals import current_runtime
+from stateful_engine.storage.database import Database
+
+if TYPE_CHECKING:
+    from stateful_engine.extension import StatefulEngine
+
+_alone: dict[str, Database] = {}
+_lock = threading.Lock()
+
+
+class Bound:
+    """Base of the services that a host creates itself."""
+
+    def __init__(
+        self,
+        source: StatefulEngine | Database | str | os.PathLike[str] | None = None,
+        *,
+        db_path: str | os.PathLike[str] | None = None,
+        database_url: str | None = None,
+    ) -> None:
+        self._own = _given(source, db_path, database_url)
+
+    @property
+    def _database(self) -> Database:
+        return self._own or current_runtime().database
+
+
+def _given(source: Any, db_path: Any, database_url: str | None) -> Database | None:
+    named = [value for value in (source, db_path, database_url) if value is not None]
+    if len(named) > 1:
+        raise ConfigurationError("give one of an engine, db_path= and database_url=, not several")
+    if database_url is not None:
+        return _standing_alone(database_url)
+    if isinstance(source, Database):
+        return source
+    path = source if isinstance(source, (str, os.PathLike)) else db_path
+    if path is not None:
+        return _standing_alone("sqlite:///" + str(Path(path).absolute()))
+    return None
+
+
+def _standing_alone(url: str) -> Database:
+    """One pool per address, however many services are made for it."""
+    with _lock:
+        if url not in _alone:
+            _alone[url] = Database(url, auto_migrate=True)
+        return _alone[url]

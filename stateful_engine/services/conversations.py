@@ -1,0 +1,178 @@
+"""`ChatGPTLogger`: what was said between people and a model, with tokens and cost."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from stateful_engine.domain import clock
+from stateful_engine.domain.pricing import cost_of
+from stateful_engine.domain.usage import Usage, usage_of
+from stateful_engine.domain.vocabulary import MessageRole
+from stateful_engine.errors import Fault, InvalidInputError, NotFoundError
+from stateful_engine.services import inputs
+from stateful_engine.services.binding import Bound
+from stateful_engine.storage import conversations
+from stateful_engine.storage.conversations import Conversation, Message
+
+DEFAULT_MODEL = "gpt-4o-mini"
+MAX_CONTENT = 2**20
+ROLE_SPELLINGS = {"function": "tool", "ai": "assistant", "bot": "assistant", "model": "assistant", "human": "user"}
+
+
+class ChatGPTLogger(Bound):
+    """Keeps conversations and their messages.
+
+    >>> logger = ChatGPTLogger()
+    >>> conversation_id = logger.start_conversation(user_id, chat_id)
+    >>> logger.log_message(conversation_id, "user", text)
+    """
+
+    def start_conversation(
+        self, user_id: Any, chat_id: Any = None, *, model: str | None = None, channel: str | None = None
+    ) -> int:
+        """Begin a conversation; returns its id."""
+        values = {
+            "user_id": inputs.person(user_id),
+            "chat_id": inputs.text(chat_id),
+            "started_at": clock.now(),
+            "model": inputs.text(model),
+            "channel": inputs.text(channel),
+        }
+        with self._database.transaction() as session:
+            return conversations.start(session, values)
+
+    def open_conversation(self, user_id: Any, chat_id: Any = None, **details: Any) -> int:
+        """The conversation of a person in a chat that has not ended, also from before a restart, or a new one."""
+        with self._database.transaction() as session:
+            known = conversations.find_open(session, inputs.person(user_id), inputs.text(chat_id))
+            if known is not None:
+                return known.id
+        return self.start_conversation(user_id, chat_id, **details)
+
+    def log_message(
+        self,
+        conversation_id: int,
+        role: str,
+        content: str | None,
+        tokens_used: int | None = None,
+        *,
+        model: str | None = None,
+        usage: Any = None,
+        latency_ms: float | None = None,
+        cost_usd: Decimal | float | None = None,
+    ) -> int:
+        """Add a message; returns its id. Raises `NotFoundError` when there is no such conversation.
+
+        `usage` is what OpenAI's chat or responses API gives, as an object or a dict; cached and reasoning tokens are
+        parts of its totals. The cost follows from model and usage where the price is known, else it stays None.
+        """
+        counted = usage_of(usage, tokens_used=_tokens(tokens_used))
+        values = {
+            "conversation_id": inputs.whole(conversation_id, "conversation_id"),
+            "role": _role(role),
+            "content": None if content is None else inputs.text(content, most=MAX_CONTENT),
+            "timestamp": clock.now(),
+            "model": inputs.text(model) or DEFAULT_MODEL,
+            "latency_ms": inputs.optional_finite(latency_ms, "latency_ms"),
+            "cost_usd": _cost(cost_usd, model, counted),
+            **counted.columns(),
+        }
+        with self._database.transaction() as session:
+            message_id = conversations.add_message(session, values)
+        if message_id is None:
+            raise _unknown(conversation_id)
+        return message_id
+
+    def end_conversation(self, conversation_id: int) -> None:
+        """Mark a conversation as ended; ending it again changes nothing."""
+        with self._database.transaction() as session:
+            found = conversations.end(session, inputs.whole(conversation_id, "conversation_id"), clock.now())
+        if not found:
+            raise _unknown(conversation_id)
+
+    def close_stale(self, idle_seconds: float) -> int:
+        """End the conversations that nobody has written in for `idle_seconds`; how many."""
+        idle_since = clock.now() - timedelta(seconds=inputs.finite(idle_seconds, "idle_seconds"))
+        with self._database.transaction() as session:
+            return conversations.close_stale(session, idle_since)
+
+    def get_conversation_history(self, conversation_id: int, limit: int = 1000) -> list[dict[str, Any]]:
+        """The messages in the order in which they were logged; times are epoch seconds."""
+        wanted = inputs.whole(conversation_id, "conversation_id")
+        with self._database.reading() as session:
+            if not conversations.exists(session, wanted):
+                raise _unknown(conversation_id)
+            rows = conversations.messages(session, wanted, limit=inputs.limit(limit, most=10_000))
+            return [_message_dict(row) for row in rows]
+
+    def get_user_conversations(self, user_id: Any, limit: int = 10) -> list[dict[str, Any]]:
+        """The conversations of a person, newest first; times are epoch seconds."""
+        with self._database.reading() as session:
+            rows = conversations.of_user(session, inputs.person(user_id), inputs.limit(limit, most=1000))
+            return [_conversation_dict(row) for row in rows]
+
+
+def _role(value: Any) -> str:
+    word = str(value).strip().lower()
+    word = ROLE_SPELLINGS.get(word, word)
+    if word in {role.value for role in MessageRole}:
+        return word
+    known = ", ".join(role.value for role in MessageRole)
+    detail = f"{str(value)[:40]!r} is no role; use one of {known}"
+    raise InvalidInputError(detail, errors=(Fault("/role", detail),))
+
+
+def _tokens(value: Any) -> int | None:
+    return None if value is None else inputs.whole(value, "tokens_used")
+
+
+def _cost(given: Decimal | float | None, model: str | None, usage: Usage) -> Decimal | None:
+    """The stated cost, or the one that the price list gives for the tokens."""
+    if given is not None:
+        return Decimal(str(inputs.finite(given, "cost_usd")))
+    return cost_of(model, usage, at=clock.now()).usd
+
+
+def _message_dict(row: Message) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "role": row.role,
+        "content": row.content,
+        "timestamp": row.timestamp.timestamp(),
+        "tokens_used": row.tokens_used,
+        "prompt_tokens": row.prompt_tokens,
+        "completion_tokens": row.completion_tokens,
+        "cached_tokens": row.cached_tokens,
+        "reasoning_tokens": row.reasoning_tokens,
+        "cost_usd": None if row.cost_usd is None else float(row.cost_usd),
+        "model": row.model,
+        "latency_ms": row.latency_ms,
+    }
+
+
+def _conversation_dict(row: Conversation) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "user_id": row.user_id,
+        "chat_id": row.chat_id,
+        "started_at": row.started_at.timestamp(),
+        "ended_at": _seconds(row.ended_at),
+        "message_count": row.message_count,
+        "total_tokens": row.total_tokens,
+        "openai_cost": None if row.openai_cost is None else float(row.openai_cost),
+        "model": row.model,
+        "channel": row.channel,
+    }
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
+
+
+def _unknown(conversation_id: Any) -> NotFoundError:
+    return NotFoundError(
+        f"no conversation has the id {str(conversation_id)[:40]}; start one with start_conversation",
+        code="CONVERSATION_NOT_FOUND",
+    )

@@ -1,0 +1,60 @@
+"""Table `user_actions`: what people did with the bot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id
+from stateful_engine.storage.pages import window
+
+TABLE = "user_actions"
+
+
+class UserAction(Base):
+    """One action of one person in one chat."""
+
+    __tablename__ = TABLE
+
+    id: Mapped[int] = mapped_column(big_id(), primary_key=True)
+    user_id: Mapped[str] = mapped_column(ShortText)
+    chat_id: Mapped[str | None] = mapped_column(ShortText)
+    action_type: Mapped[str] = mapped_column(ShortText)
+    action_data: Mapped[Any | None] = mapped_column(JsonStored)
+    timestamp: Mapped[datetime]
+
+    __table_args__ = (
+        Index(None, "timestamp", "id"),
+        Index(None, "user_id", "timestamp", "id"),
+        Index(None, "action_type", "timestamp", "id"),
+    )
+
+
+def insert(session: Session, values: Mapping[str, Any]) -> int:
+    """Add an action; returns its id."""
+    row = UserAction(**values)
+    session.add(row)
+    session.flush()
+    return row.id
+
+
+def counts(session: Session, since: datetime | None, *, user_id: str | None = None) -> Sequence[tuple[str, int]]:
+    """How often each kind of action was done in a window, the most frequent first."""
+    chosen = [] if user_id is None else [UserAction.user_id == user_id]
+    statement = (
+        select(UserAction.action_type, func.count().label("count"))
+        .where(*chosen, *window(UserAction.timestamp, since, None))
+        .group_by(UserAction.action_type)
+        .order_by(func.count().desc(), UserAction.action_type)
+    )
+    return [(kind, number) for kind, number in session.execute(statement)]
+
+
+def unique_users(session: Session, since: datetime | None) -> int:
+    """How many people did anything in a window."""
+    statement = select(func.count(UserAction.user_id.distinct())).where(*window(UserAction.timestamp, since, None))
+    return session.scalar(statement) or 0
