@@ -15,10 +15,11 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.api import envelope
+from stateful_engine.api.auth import is_open
 from stateful_engine.api.bodies import read_object
-from stateful_engine.api.contract import Call, Nothing, Operation, Reply
+from stateful_engine.api.contract import DOOR_KEY, Call, Nothing, Operation, Reply
 from stateful_engine.api.cors import allow_origins
-from stateful_engine.api.door import DOOR_KEY, Door
+from stateful_engine.api.door import Door
 from stateful_engine.api.failures import (
     DisabledError,
     EndpointNotFoundError,
@@ -26,12 +27,14 @@ from stateful_engine.api.failures import (
     from_http,
     headers_of,
 )
+from stateful_engine.api.fitting import fitted
 from stateful_engine.api.idempotency import once
 from stateful_engine.api.neighbours import exempt_from_csrf, refuse_collisions
 from stateful_engine.api.operations import OPERATIONS, available_endpoints, methods_at
 from stateful_engine.api.validation import check_body, check_query, refuse
 from stateful_engine.errors import Fault, StatefulEngineError
 from stateful_engine.globals import current_runtime
+from stateful_engine.logging import logger
 from stateful_engine.request_info import RequestInfo
 
 if TYPE_CHECKING:
@@ -56,6 +59,14 @@ def register(app: Flask, runtime: Runtime) -> None:
     exempt_from_csrf(app, blueprint)
     allow_origins(app, settings)
     app.extensions[DOOR_KEY] = Door(app, runtime, OPERATIONS)
+    _say_how_to_get_in(app, settings)
+
+
+def _say_how_to_get_in(app: Flask, settings: Settings) -> None:
+    if not callable(settings.auth) and not is_open(settings, app):
+        logger.warning(
+            "the API below %s asks for a key; create one with `flask stateful keys create NAME`", settings.url_prefix
+        )
 
 
 def build_blueprint(settings: Settings) -> Blueprint:
@@ -93,12 +104,12 @@ def answer(runtime: Runtime, operation: Operation, path: Mapping[str, str]) -> R
     if not runtime.settings.enabled and not operation.read_only:
         raise DisabledError("the engine is switched off in this app and records nothing; set STATEFUL_ENABLED=true")
     call = _read(runtime, operation, path, principal)
-    return envelope.success(once(door.idempotency, operation, call, lambda: _done(runtime, operation, call)))
 
+    def act(call: Call[Any, Any]) -> Reply:
+        reply = operation.handler(runtime, call)
+        return reply if isinstance(reply, Reply) else Reply(reply)
 
-def _done(runtime: Runtime, operation: Operation, call: Call[Any, Any]) -> Reply:
-    reply = operation.handler(runtime, call)
-    return reply if isinstance(reply, Reply) else Reply(reply)
+    return envelope.success(once(door.idempotency, operation, call, lambda: fitted(call, act)))
 
 
 def _read(runtime: Runtime, operation: Operation, path: Mapping[str, str], principal: Principal) -> Call[Any, Any]:

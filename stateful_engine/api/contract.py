@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
     from stateful_engine.request_info import RequestInfo
 
+DOOR_KEY = "stateful_engine_api"
+"""Where an app keeps its `Door`: `app.extensions["stateful_engine_api"]`."""
+
 QueryT = TypeVar("QueryT", bound=BaseModel)
 BodyT = TypeVar("BodyT", bound=BaseModel)
 
@@ -73,7 +76,7 @@ class Operation:
     `consequential` is what ChatGPT asks its user about before calling. `missing_code` names the 400 that says that a
     required field is not there; `check_body` says what a model cannot. A body that may be sent nested or flat lists
     its containers in `nested` and what the flat form cannot do without in `flat_required`; ChatGPT is offered the
-    flat form.
+    flat form. `response_model=None` is an answer that is no JSON.
     """
 
     name: str
@@ -83,7 +86,7 @@ class Operation:
     description: str
     scope: Scope | None
     handler: Handler
-    response_model: type[BaseModel]
+    response_model: type[BaseModel] | None
     query_model: type[BaseModel] = Nothing
     body_model: type[BaseModel] | None = None
     path_parameters: tuple[PathParameter, ...] = ()
@@ -95,6 +98,7 @@ class Operation:
     flat_required: tuple[str, ...] = ()
     consequential: bool = False
     in_actions: bool = True
+    content_type: str = "application/json"
     tag: str = "signals"
 
     @property

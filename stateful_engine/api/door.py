@@ -9,6 +9,7 @@ from stateful_engine.api.actions_lint import Problem, lint
 from stateful_engine.api.auth import NOBODY, Principal, authenticate, authorize, is_open
 from stateful_engine.api.host_views import Views, view_paths
 from stateful_engine.api.limits import Limiter
+from stateful_engine.api.metrics import Metrics
 from stateful_engine.api.openapi import Document, actions_document, full_document
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import AuthenticationError, ConfigurationError, StorageUnavailableError
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from stateful_engine.api.contract import Operation
     from stateful_engine.extension import Runtime
 
-DOOR_KEY = "stateful_engine_api"
-
 
 class Door:
     """The JSON door of one app: `app.extensions["stateful_engine_api"]`."""
@@ -32,6 +31,7 @@ class Door:
         self._runtime = runtime
         self._operations = operations
         self._limiter = Limiter(runtime.settings)
+        self.metrics = Metrics(runtime)
         self.keys = ApiKeys(runtime.database)
         self.idempotency = Idempotency(runtime.database)
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from flask import current_app
 from pydantic import ConfigDict, Field
 
-from stateful_engine.api.contract import Answer, Call, Nothing, Operation
+from stateful_engine.api.contract import DOOR_KEY, Answer, Call, Nothing, Operation, Reply
+from stateful_engine.api.metrics import CONTENT_TYPE
 from stateful_engine.api.schemas import Envelope
 from stateful_engine.domain.vocabulary import Scope
 
 if TYPE_CHECKING:
+    from stateful_engine.api.door import Door
     from stateful_engine.extension import Runtime
 
 
@@ -56,6 +59,12 @@ def ready(runtime: Runtime, _: Call[Nothing, Nothing]) -> Answer:
     return {"status": "ready", "database": runtime.database.dialect, "cache": runtime.cache.status()}
 
 
+def metrics(runtime: Runtime, _: Call[Nothing, Nothing]) -> Answer:
+    """What happened so far, as Prometheus reads it."""
+    door: Door = current_app.extensions[DOOR_KEY]
+    return Reply(door.metrics.text(runtime), enveloped=False, content_type=CONTENT_TYPE)
+
+
 OPERATIONS = (
     Operation(
         name="getHealth",
@@ -79,6 +88,19 @@ OPERATIONS = (
         handler=ready,
         response_model=ReadyReply,
         statuses=(503,),
+        in_actions=False,
+        tag="operation",
+    ),
+    Operation(
+        name="getMetrics",
+        method="GET",
+        path="/metrics",
+        summary="Count what happened",
+        description="What was recorded, dropped and guarded against so far, in the text format of Prometheus.",
+        scope=Scope.ANALYTICS_READ,
+        handler=metrics,
+        response_model=None,
+        content_type="text/plain",
         in_actions=False,
         tag="operation",
     ),

@@ -85,7 +85,8 @@ def _head(server: str) -> Document:
 def _models(operations: Iterable[Operation]) -> Iterable[type[BaseModel]]:
     yield ErrorReply
     for operation in operations:
-        yield operation.response_model
+        if operation.response_model is not None:
+            yield operation.response_model
         if operation.body_model is not None:
             yield operation.body_model
 
@@ -183,9 +184,9 @@ def _bare(schema: Schema) -> Schema:
 
 
 def _responses(operation: Operation, *, secured: bool) -> Document:
+    answer = {"content": {operation.content_type: {"schema": _answer_schema(operation)}}}
     done = {
-        str(status): {"description": "Done." if status != 202 else "Kept safe, not yet in the database."}
-        | _json_content(_answer_schema(operation))
+        str(status): {"description": "Done." if status != 202 else "Kept safe, not yet in the database.", **answer}
         for status in operation.success_statuses
     }
     return done | {
@@ -195,7 +196,7 @@ def _responses(operation: Operation, *, secured: bool) -> Document:
 
 
 def _answer_schema(operation: Operation) -> Schema:
-    return reference(operation.response_model)
+    return reference(operation.response_model) if operation.response_model else {"type": "string"}
 
 
 def _problem_statuses(operation: Operation, *, secured: bool) -> list[int]:

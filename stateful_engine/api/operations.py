@@ -10,8 +10,8 @@ from flask import current_app, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from stateful_engine.api import analytics, fields, health, interactions, maintenance, queries, signals
-from stateful_engine.api.contract import Answer, Call, Nothing, Operation, Reply
-from stateful_engine.api.door import DOOR_KEY, Door
+from stateful_engine.api.contract import DOOR_KEY, Answer, Call, Nothing, Operation, Reply
+from stateful_engine.api.door import Door
 from stateful_engine.api.schemas import Query
 from stateful_engine.domain.vocabulary import Scope
 

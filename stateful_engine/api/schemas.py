@@ -45,6 +45,7 @@ class Envelope(BaseModel):
     server_time: Timestamp = Field(description="When the answer was made, UTC.")
     processing_time_ms: float = Field(ge=0, description="How long the server worked on it, in milliseconds.")
     request_id: str = Field(description="Names this call in the server's log; also in the header X-Request-ID.")
+    truncated: bool | None = Field(default=None, description="True when the answer was cut to fit the caller.")
 
 
 class PageEnvelope(Envelope):

@@ -9,6 +9,9 @@ from tests.api.calls import PREFIX, assert_refused, track
 from tests.factories import play_history, query_data
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from flask import Flask
     from flask.testing import FlaskClient
 
@@ -104,3 +107,38 @@ def test_ready_asks_the_database(client: FlaskClient, runtime: Runtime, monkeypa
     refused = client.get(f"{PREFIX}/ready")
     assert_refused(refused, 503, "SCHEMA_NOT_READY")
     assert "Retry-After" in refused.headers
+
+
+def figures_of(text: str) -> dict[str, float]:
+    """The series of a Prometheus text by name and labels."""
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines}
+
+
+def test_metrics_count_what_was_written_and_show_the_spool(client: FlaskClient, runtime: Runtime) -> None:
+    track(client)
+    runtime.guard.count("unrecognised_shapes", 3)
+
+    answer = client.get(f"{PREFIX}/metrics")
+
+    assert answer.content_type.startswith("text/plain; version=0.0.4")
+    figures = figures_of(answer.text)
+    assert figures['stateful_engine_rows_written_total{table="signal_history"}'] == 1
+    assert figures['stateful_engine_rows_written_total{table="user_interaction"}'] == 1
+    assert figures['stateful_engine_events_total{event="unrecognised_shapes"}'] == 3
+    assert figures["stateful_engine_records_dropped_total"] == 0
+    assert figures["stateful_engine_spool_pending_bytes"] == 0
+    assert figures["stateful_engine_writer_alive"] == 1
+    assert "# TYPE stateful_engine_rows_written_total counter" in answer.text
+
+
+def test_metrics_of_two_processes_are_one(make_app: Callable[..., Flask], tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    one, other = (make_app(STATEFUL_SPOOL_DIR=str(folder)).test_client() for _ in range(2))
+    track(one)
+    track(other)
+    one.get(f"{PREFIX}/metrics")
+
+    figures = figures_of(other.get(f"{PREFIX}/metrics").text)
+
+    assert figures['stateful_engine_rows_written_total{table="signal_history"}'] == 2
