@@ -14,10 +14,14 @@ class Guard:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._seen: set[tuple[str, type[BaseException]]] = set()
+        self._places: dict[str, _Guarded] = {}
 
     def __call__(self, place: str) -> _Guarded:
         """A context manager that swallows any `Exception` raised inside it and counts it under `place`."""
-        return _Guarded(self, place)
+        guarded = self._places.get(place)
+        if guarded is None:
+            guarded = self._places[place] = _Guarded(self, place)
+        return guarded
 
     def count(self, what: str, n: int = 1) -> None:
         """Add `n` to the counter `what`."""

@@ -29,7 +29,8 @@ MAX_PARAMS_BYTES = 64 * 2**10
 MAX_LIST_ITEMS = 20
 MAX_DEPTH = 32
 
-_SENTENCES = ("user_query", "query", "prompt", "question", "message")
+_SENTENCES_IN_ORDER = ("user_query", "query", "prompt", "question", "message")
+_SENTENCES = frozenset(_SENTENCES_IN_ORDER)
 _AGENTS: tuple[tuple[str, str], ...] = (
     ("ChatGPT-User", InteractionSource.CHAT_GPT.value),
     ("OAI-SearchBot", InteractionSource.CHAT_GPT.value),
@@ -66,12 +67,12 @@ class RequestInfo(NamedTuple):
     @classmethod
     def from_request(cls, request: Request, settings: Settings) -> RequestInfo:
         """Read `request`; its body only when it is JSON of at most 64 KiB, and only through the cache Flask keeps."""
-        environ = request.environ
+        header = request.environ.get
         lookup = _parameters(request)
         params = _storable(lookup, settings.redact)
-        agent = _text(environ.get("HTTP_USER_AGENT"), MAX_AGENT_LENGTH)
-        user = _text(environ.get("HTTP_OPENAI_EPHEMERAL_USER_ID"))
-        if user is not None and settings.hash_user_ids:
+        agent = _cut(header("HTTP_USER_AGENT"), MAX_AGENT_LENGTH)
+        user = header("HTTP_OPENAI_EPHEMERAL_USER_ID")
+        if user and settings.hash_user_ids:
             user = hashed_user_id(user)
         return cls(
             request.url_rule.rule if request.url_rule is not None else request.path,
@@ -81,12 +82,12 @@ class RequestInfo(NamedTuple):
             _sentence(params),
             agent,
             request.remote_addr if settings.store_ip else None,
-            _text(environ.get("HTTP_X_SESSION_ID")) or _text(lookup.get("session_id")),
-            _referer(environ.get("HTTP_REFERER")),
-            _text(environ.get("HTTP_OPENAI_CONVERSATION_ID")),
-            user,
-            _text(environ.get("HTTP_OPENAI_GPT_ID")),
-            _text(environ.get("HTTP_X_REQUEST_ID")) or _text(environ.get("HTTP_TRACEPARENT")),
+            _cut(header("HTTP_X_SESSION_ID") or lookup.get("session_id")),
+            _referer(header("HTTP_REFERER")),
+            _cut(header("HTTP_OPENAI_CONVERSATION_ID")),
+            _cut(user),
+            _cut(header("HTTP_OPENAI_GPT_ID")),
+            _cut(header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT")),
             source_of(agent),
         )
 
@@ -111,23 +112,22 @@ def hashed_user_id(user_id: str) -> str:
     return hashlib.sha256(b"stateful_engine:" + user_id.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def _text(value: object, longest: int = MAX_HEADER_LENGTH) -> str | None:
-    return value[:longest] if isinstance(value, str) and value else None
+def _cut(value: Any, longest: int = MAX_HEADER_LENGTH) -> str | None:
+    """At most `longest` characters of a text; None for nothing and for what is no text."""
+    return value[:longest] if value and isinstance(value, str) else None
 
 
-def _referer(value: object) -> str | None:
+def _referer(value: str | None) -> str | None:
     """The page that led here, without the secrets that its address may carry."""
-    text = _text(value, MAX_AGENT_LENGTH)
-    return text and redact_text(text)
+    return redact_text(value[:MAX_AGENT_LENGTH]) if value else None
 
 
 def _sentence(params: Mapping[str, Any]) -> str | None:
     """What the user typed, where a parameter holds it as text."""
-    for name in _SENTENCES:
-        value = params.get(name)
-        if isinstance(value, str) and value:
-            return value
-    return None
+    if _SENTENCES.isdisjoint(params):
+        return None
+    said = (params.get(name) for name in _SENTENCES_IN_ORDER)
+    return next((text for text in said if isinstance(text, str) and text), None)
 
 
 def _parameters(request: Request) -> dict[str, Any]:
@@ -187,9 +187,7 @@ def _json_body(request: Request) -> Any:
 
 def _storable(params: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
     """`params` as they may reach the disk: secrets replaced, long lists named by their length."""
-    if not params:
-        return {}
-    shown: dict[str, Any] = redact({name: shortened(value) for name, value in params.items()}, keys)
+    shown: dict[str, Any] = redact(shortened(params), keys)
     return shown
 
 
@@ -200,7 +198,9 @@ def shortened(value: Any, *, depth: int = 0) -> Any:
     if depth >= MAX_DEPTH:
         return "[nested]"
     if isinstance(value, dict):
-        return {name: shortened(item, depth=depth + 1) for name, item in value.items()}
+        return {
+            name: item if isinstance(item, str) else shortened(item, depth=depth + 1) for name, item in value.items()
+        }
     if len(value) > MAX_LIST_ITEMS:
         return f"[{len(value)} items]"
     return [shortened(item, depth=depth + 1) for item in value]

@@ -14,7 +14,7 @@ from stateful_engine.domain.extracted import ExtractedSignal, Extraction, Note
 from stateful_engine.domain.fields import fold
 from stateful_engine.domain.mapping import locate_mapped
 
-__all__ = ["ExtractedSignal", "Extraction", "Note", "extract", "extract_one"]
+__all__ = ["ExtractedSignal", "Extraction", "Note", "extract", "extract_one", "located"]
 
 
 def extract(
@@ -27,15 +27,21 @@ def extract(
     fields: `{"symbol": "payload.pair", "action": "payload.verdict.side"}`; with `"signals": "payload.items"` the
     other paths are relative to each item. Nothing raises: what cannot be read is left out and noted.
     """
+    locator = located(body, mapping=mapping)
+    signals = tuple([fold(candidate, request) for candidate in locator.candidates])
+    if len(signals) > 1:
+        signals = _without_repeats(signals)
+    return Extraction(signals, tuple(locator.notes), locator.recognised)
+
+
+def located(body: object, *, mapping: Mapping[str, str] | None = None) -> Locator:
+    """Where the signals of `body` are, without reading what they say; `extract` makes one signal of one place."""
     locator = Locator()
     if mapping:
         locate_mapped(locator, body, mapping)
     else:
         locator.locate(body)
-    signals = tuple([fold(candidate, request) for candidate in locator.candidates])
-    if len(signals) > 1:
-        signals = _without_repeats(signals)
-    return Extraction(signals, tuple(locator.notes), locator.recognised)
+    return locator
 
 
 def _without_repeats(signals: tuple[ExtractedSignal, ...]) -> tuple[ExtractedSignal, ...]:

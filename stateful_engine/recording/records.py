@@ -29,6 +29,8 @@ class Call:
 
     Rows are dicts of column to JSON value, times as microseconds since the epoch; a row without `created_at` was
     created at `created_us`. `body` is the response as the view produced it, or None when it is not kept.
+    `unfolded` stands for the one signal that `body` holds, where `folding.folded` is to make its rows: `signal_id`,
+    `interaction_id`, `interaction_source`, `source`, `source_engine` and `mapping`.
     """
 
     created_us: int
@@ -37,6 +39,7 @@ class Call:
     body: bytes | None = None
     signals: list[Row] = field(default_factory=list)
     interactions: list[Row] = field(default_factory=list)
+    unfolded: Row | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,8 @@ def encode(record: Record) -> bytes:
         "s": record.signals,
         "i": record.interactions,
     }
+    if record.unfolded is not None:
+        head["f"] = record.unfolded
     if body is None:
         return _dumps(head)
     if len(body) > BODY_LIMIT:
@@ -87,7 +92,7 @@ def decode(payload: bytes) -> Record:
         if head["k"] == "r":
             return Rows(tables=head["t"], created_us=head["u"])
         kept = body if separator else _too_long(head.get("n"))
-        return Call(head["u"], head["q"], head["l"], kept, head["s"], head["i"])
+        return Call(head["u"], head["q"], head["l"], kept, head["s"], head["i"], head.get("f"))
     except KeyError as error:
         raise ValueError(f"a record without {error}") from None
 

@@ -17,6 +17,7 @@ import orjson
 from stateful_engine.domain.cleanliness import keys_are_clean
 from stateful_engine.domain.redaction import redact, redact_text
 from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.recording.folding import folded
 from stateful_engine.recording.records import Call, Record, Row, truncated
 from stateful_engine.storage import gpt_queries, interactions, signals, tables
 from stateful_engine.storage.base import JsonFiltered, JsonStored, UtcDateTime
@@ -70,6 +71,7 @@ def rows_of(record: Record, settings: Settings, *, texts_are_clean: bool = False
 
 
 def _call_tables(call: Call, settings: Settings) -> TableRows:
+    call = folded(call)
     given: TableRows = {signals.TABLE: call.signals, interactions.TABLE: call.interactions}
     if call.query is not None:
         query = {**call.query, "query_id": call.query_id}

@@ -177,23 +177,17 @@ class _Served:
 
 def _await_response(observation: Observation, serving: Request) -> None:
     """Have the call settled by the response of its request; the first call of a request asks for that."""
-    served = _served_now()
+    held = vars(g._get_current_object())
+    served: _Served | None = held.get(_KEY)
     if served is None or served.request is not serving or served.answered:
-        served = _Served(observation.runtime, serving)
-        setattr(g, _KEY, served)
+        served = held[_KEY] = _Served(observation.runtime, serving)
         after_this_request(served.respond)
     served.observations.append(observation)
 
 
-def _served_now() -> _Served | None:
-    """What is observed in this app context; asked at the end of every request of the host, so without detours."""
-    served: _Served | None = vars(g._get_current_object()).get(_KEY)
-    return served
-
-
 def settle_left_over(error: BaseException | None = None) -> None:
     """Settle what no response has settled; for `app.teardown_request`, harmless when called again or on a copy."""
-    served = _served_now()
+    served: _Served | None = vars(g._get_current_object()).get(_KEY)
     if served is None or served.settled or not has_request_context():
         return
     with served.runtime.guard("settle_after_the_request"):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from stateful_engine.domain import clock, identifiers
-from stateful_engine.domain.extraction import ExtractedSignal, extract, extract_one
+from stateful_engine.domain.extraction import ExtractedSignal, extract, extract_one, located
 from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.errors import InvalidInputError, SpoolFullError
 from stateful_engine.recording.columns import interaction_row, signal_row
-from stateful_engine.recording.records import Call
+from stateful_engine.recording.records import BODY_LIMIT, Call
 from stateful_engine.request_info import RequestInfo
 from stateful_engine.services import inputs
 from stateful_engine.tracking import dedupe
@@ -33,24 +33,66 @@ def settle(
     `elapsed` is in seconds; `error` is the class name of the exception that ended the call, never its text.
     """
     found = _signals(runtime, options, info, answer)
-    query_id = identifiers.query_id()
-    created_us = clock.epoch_us()
-    context = _context(options, info, query_id if options.log_query else None)
-    rows = [signal_row(identifiers.signal_id(), signal, context, created_us=created_us) for signal in found]
-    fresh, ids = _deduped(runtime, rows, options.dedupe_seconds)
-    query = _query_row(options, info, answer=answer, elapsed=elapsed, error=error, found=found)
+    query_id, created_us = identifiers.query_id(), clock.epoch_us()
+    query = _query_row(options, info, answer=answer, elapsed=elapsed, error=error)
+    unread = _unread_signal(options, info) if found is None else None
+    rows: list[dict[str, Any]] = []
+    ids: list[str] = [] if unread is None else [unread["signal_id"]]
+    if found:
+        query.update(ai_model_used=found[0].ai_model, confidence_score=found[0].confidence)
+        context = _context(options, info, query_id)
+        every = [signal_row(identifiers.signal_id(), one, context, created_us=created_us) for one in found]
+        rows, ids = _deduped(runtime, every, options.dedupe_seconds)
+    keeps_body = options.log_query and runtime.settings.capture_response
     call = Call(
-        created_us=created_us,
-        query_id=query_id,
-        query=query if options.log_query else None,
-        body=answer.data if options.log_query and runtime.settings.capture_response else None,
-        signals=fresh,
-        interactions=[_generated(row, info, options, created_us) for row in fresh],
+        created_us,
+        query_id,
+        query if options.log_query else None,
+        answer.data if keeps_body else None,
+        rows,
+        [_generated(row, info, options, created_us) for row in rows],
+        unread,
     )
     if not _recorded(runtime, call):
-        _forget(runtime, fresh, options.dedupe_seconds)
+        _forget(runtime, rows, options.dedupe_seconds)
         return Ids()
     return Ids(query_id if options.log_query else None, tuple(ids))
+
+
+def _query_row(
+    options: Options, info: RequestInfo, *, answer: Answer, elapsed: float, error: str | None
+) -> dict[str, Any]:
+    successful = 200 <= answer.status < 400
+    return {
+        "endpoint": options.endpoint or info.endpoint,
+        "method": options.method or info.method,
+        "request_params": info.params,
+        "user_query": info.user_query,
+        "response_status": answer.status,
+        "processing_time_ms": round(elapsed * 1000, 3),
+        "user_agent": info.user_agent,
+        "ip_address": info.remote_addr,
+        "session_id": info.session_id,
+        "referer": info.referer,
+        "conversation_ref": info.conversation_ref,
+        "user_ref": info.user_ref,
+        "gpt_id": info.gpt_id,
+        "request_id": info.request_id,
+        "is_successful": successful,
+        "error_message": None if successful else error,
+    }
+
+
+def _unread_signal(options: Options, info: RequestInfo) -> dict[str, Any]:
+    """What goes with the one signal of an answer that the writer reads: its ids, and where it came from."""
+    return {
+        "signal_id": identifiers.signal_id(),
+        "interaction_id": identifiers.interaction_id(),
+        "interaction_source": _interaction_source(options, info),
+        "source": _source(options, info),
+        "source_engine": options.source_engine,
+        "mapping": None if options.mapping is None else dict(options.mapping),
+    }
 
 
 def _recorded(runtime: Runtime, call: Call) -> bool:
@@ -66,21 +108,37 @@ def _recorded(runtime: Runtime, call: Call) -> bool:
     return True
 
 
-def _signals(
-    runtime: Runtime, options: Options, info: RequestInfo, answer: Answer
-) -> tuple[ExtractedSignal, ...] | list[ExtractedSignal]:
-    """The signals in a 2xx JSON answer; a failure to read them costs the signals, never the query."""
+def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answer) -> Sequence[ExtractedSignal] | None:
+    """The signals in a 2xx JSON answer; None for exactly one that the writer may read.
+
+    A failure to read them costs the signals, never the query.
+    """
     if not options.signals or answer.data is None or not answer.successful or info.method in _NO_SIGNAL_METHODS:
         return ()
     with runtime.guard("extract_signals"):
         if options.extractor is not None:
             given = options.extractor(orjson.loads(answer.data), dict(info.lookup))
             return _understood(runtime, given)
-        extraction = extract(answer.body, request=info.lookup, mapping=options.mapping)
-        if not extraction.recognised:
+        places = located(answer.body, mapping=options.mapping)
+        if not places.recognised:
             runtime.guard.count("unrecognised_shapes")
-        return extraction.signals
+        if not places.candidates:
+            return ()
+        if len(places.candidates) == 1 and _can_be_read_later(runtime, options, answer):
+            return None
+        return extract(answer.body, request=info.lookup, mapping=options.mapping).signals
     return ()
+
+
+def _can_be_read_later(runtime: Runtime, options: Options, answer: Answer) -> bool:
+    """Whether what the signal says is needed by nobody before the writer has it, which gets the body as it is."""
+    return (
+        answer.raw is answer.data is not None
+        and len(answer.data) <= BODY_LIMIT
+        and options.log_query
+        and not options.dedupe_seconds
+        and runtime.settings.capture_response
+    )
 
 
 def _understood(runtime: Runtime, given: Any) -> list[ExtractedSignal]:
@@ -112,16 +170,24 @@ def _folded(runtime: Runtime, fields: Mapping[str, Any]) -> tuple[ExtractedSigna
         return ()
 
 
-def _context(options: Options, info: RequestInfo, query_id: str | None) -> dict[str, Any]:
+def _context(options: Options, info: RequestInfo, query_id: str) -> dict[str, Any]:
     """What the door knows about the call, for the rows of its signals."""
     return {
-        "query_id": query_id,
-        "source": options.source if options.source != DEFAULT_SOURCE else info.source,
+        "query_id": query_id if options.log_query else None,
+        "source": _source(options, info),
         "source_engine": options.source_engine,
         "endpoint": options.endpoint or info.endpoint,
         "user_agent": info.user_agent,
         "ip_address": info.remote_addr,
     }
+
+
+def _source(options: Options, info: RequestInfo) -> str:
+    return info.source if options.source == DEFAULT_SOURCE else options.source
+
+
+def _interaction_source(options: Options, info: RequestInfo) -> str:
+    return info.source if options.source == DEFAULT_SOURCE else inputs.interaction_source(options.source)
 
 
 def _deduped(runtime: Runtime, rows: list[dict[str, Any]], seconds: float) -> tuple[list[dict[str, Any]], list[str]]:
@@ -147,47 +213,13 @@ def _forget(runtime: Runtime, rows: list[dict[str, Any]], seconds: float) -> Non
                 dedupe.forget(runtime.cache, row)
 
 
-def _query_row(
-    options: Options,
-    info: RequestInfo,
-    *,
-    answer: Answer,
-    elapsed: float,
-    error: str | None,
-    found: Iterable[ExtractedSignal],
-) -> dict[str, Any]:
-    first = next(iter(found), None)
-    successful = 200 <= answer.status < 400
-    return {
-        "endpoint": options.endpoint or info.endpoint,
-        "method": options.method or info.method,
-        "request_params": info.params,
-        "user_query": info.user_query,
-        "response_status": answer.status,
-        "processing_time_ms": round(elapsed * 1000, 3),
-        "ai_model_used": None if first is None else first.ai_model,
-        "confidence_score": None if first is None else first.confidence,
-        "user_agent": info.user_agent,
-        "ip_address": info.remote_addr,
-        "session_id": info.session_id,
-        "referer": info.referer,
-        "conversation_ref": info.conversation_ref,
-        "user_ref": info.user_ref,
-        "gpt_id": info.gpt_id,
-        "request_id": info.request_id,
-        "is_successful": successful,
-        "error_message": None if successful else error,
-    }
-
-
 def _generated(row: Mapping[str, Any], info: RequestInfo, options: Options, created_us: int) -> dict[str, Any]:
     """The interaction that says that a signal was generated, and through which door."""
-    source = info.source if options.source == DEFAULT_SOURCE else inputs.interaction_source(options.source)
     return interaction_row(
         identifiers.interaction_id(),
         row["signal_id"],
         InteractionType.SIGNAL_GENERATED.value,
-        source,
+        _interaction_source(options, info),
         created_us=created_us,
         data={"endpoint": row["endpoint"]},
         user_agent=info.user_agent,

@@ -1,0 +1,46 @@
+"""Makes the signal row of a call that was recorded with nothing but the answer of its view.
+
+That an answer holds one signal is known in the request thread, since the client is given its id; what the signal says
+is read here, in the writer, from the bytes that the client got. The ids come along, so a replay makes the same rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import orjson
+
+from stateful_engine.domain.extraction import extract
+from stateful_engine.domain.vocabulary import InteractionType
+from stateful_engine.recording.columns import interaction_row, signal_row
+from stateful_engine.recording.records import Call
+
+
+def folded(call: Call) -> Call:
+    """`call` with the rows of the signal that its body holds; as it is when its signals were read already.
+
+    Raises `ValueError` when the body holds no signal, which only another version of the rules can cause.
+    """
+    given, query = call.unfolded, call.query
+    if given is None:
+        return call
+    if query is None or call.body is None:
+        raise ValueError("the signal of this call cannot be read without its query and its body")
+    extraction = extract(orjson.loads(call.body), request=query["request_params"], mapping=given.get("mapping"))
+    if not extraction.signals:
+        raise ValueError("the rules of this version find no signal in this body, although its id was given out")
+    signal = extraction.signals[0]
+    context = {**query, **given, "query_id": call.query_id}
+    row = signal_row(given["signal_id"], signal, context, created_us=call.created_us)
+    generated = interaction_row(
+        given["interaction_id"],
+        given["signal_id"],
+        InteractionType.SIGNAL_GENERATED.value,
+        given["interaction_source"],
+        created_us=call.created_us,
+        data={"endpoint": query["endpoint"]},
+        user_agent=query["user_agent"],
+        ip_address=query["ip_address"],
+    )
+    said = {"ai_model_used": signal.ai_model, "confidence_score": signal.confidence}
+    return replace(call, query={**query, **said}, signals=[row], interactions=[generated], unfolded=None)
