@@ -10,10 +10,13 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 
+from stateful_engine.domain.redaction import clean_json
+from stateful_engine.errors import ConfigurationError
 from stateful_engine.logging import logger
 from stateful_engine.storage import forks
 
@@ -27,30 +30,36 @@ MAX_ENTRIES = 1024
 ANSWER_SECONDS = 0.2
 REST_SECONDS = 5.0
 
+_SCHEMES = ("redis://", "rediss://", "unix://")
+
+Generation = tuple[str, int]
+"""A group of keys, and how often it had been forgotten."""
+
 
 class Cache:
     """Keeps JSON values under text keys for some seconds; constructing it opens nothing."""
 
     def __init__(self, redis_url: str | None = None, *, prefix: str = PREFIX) -> None:
+        if redis_url is not None and not redis_url.startswith(_SCHEMES):
+            raise ConfigurationError(f"STATEFUL_REDIS_URL must begin with one of {', '.join(_SCHEMES)}; correct it")
         self._store: _InProcess | _InRedis = _InProcess() if redis_url is None else _InRedis(redis_url, prefix)
 
     def get(self, key: str) -> Any | None:
         """The value under `key`, or None when it was never kept, has expired or cannot be reached."""
-        raw = self._store.get(key)
-        return None if raw is None else orjson.loads(raw)
+        return _loaded(self._store.get(key))
 
     def set(self, key: str, value: Any, seconds: float) -> None:
         """Keep `value` (plain JSON) under `key`; nothing is kept for 0 seconds."""
         if seconds > 0:
-            self._store.set(key, orjson.dumps(value), seconds)
+            self._store.set(key, _dumped(value), seconds)
 
     def claim(self, key: str, value: Any, seconds: float) -> Any:
         """Keep `value` unless something is kept under `key` already; returns what is kept, of all callers the same.
 
         Where the store cannot be reached, `value` itself.
         """
-        raw = self._store.claim(key, orjson.dumps(value), seconds)
-        return value if raw is None else orjson.loads(raw)
+        kept = _loaded(self._store.claim(key, _dumped(value), seconds))
+        return value if kept is None else kept
 
     def delete(self, *keys: str) -> None:
         """Forget these keys."""
@@ -72,8 +81,8 @@ class Cache:
         group = _group_of(key) or key
         before = self._store.generation(group)
         made = make()
-        if before is not None and before == self._store.generation(group):
-            self.set(key, made, seconds)
+        if before is not None and seconds > 0:
+            self._store.set(key, _dumped(made), seconds, only_in=(group, before))
         return made
 
     def reachable(self) -> bool:
@@ -122,8 +131,10 @@ class _InProcess:
             self._entries.move_to_end(key)
             return entry[1]
 
-    def set(self, key: str, value: bytes, seconds: float) -> None:
+    def set(self, key: str, value: bytes, seconds: float, *, only_in: Generation | None = None) -> None:
         with self._lock:
+            if only_in is not None and self._generations.get(only_in[0], 0) != only_in[1]:
+                return
             self._entries[key] = (time.monotonic() + seconds, value)
             self._entries.move_to_end(key)
             self._shrink()
@@ -181,17 +192,30 @@ class _InRedis:
     def get(self, key: str) -> bytes | None:
         return self._asked(lambda redis: _bytes(redis.get(self._prefix + key)))
 
-    def set(self, key: str, value: bytes, seconds: float) -> None:
+    def set(self, key: str, value: bytes, seconds: float, *, only_in: Generation | None = None) -> None:
         def store(redis: Redis) -> None:
             group = _group_of(key)
             with redis.pipeline() as pipe:
+                if only_in is not None and not self._is_still(pipe, only_in):
+                    return
                 pipe.set(self._prefix + key, value, px=max(1, int(seconds * 1000)))
                 if group is not None:
                     pipe.sadd(self._index(group), self._prefix + key)
                     pipe.expire(self._index(group), int(seconds) + 86_400)
-                pipe.execute()
+                with suppress(WatchError):
+                    pipe.execute()
+
+        from redis import WatchError
 
         self._asked(store)
+
+    def _is_still(self, pipe: Any, generation: Generation) -> bool:
+        """Whether the group was not forgotten since; the pipeline then fails if it is forgotten before it is run."""
+        counter = self._counter(generation[0])
+        pipe.watch(counter)
+        is_same = int(pipe.get(counter) or 0) == generation[1]
+        pipe.multi()
+        return is_same
 
     def claim(self, key: str, value: bytes, seconds: float) -> bytes | None:
         def store(redis: Redis) -> bytes | None:
@@ -254,15 +278,21 @@ class _InRedis:
 
     def _settle(self, redis: Redis) -> None:
         """Forget the groups that are due, those included that fell due while Redis was away."""
-        while self._owed:
-            group = next(iter(self._owed))
-            keys = list(redis.smembers(self._index(group)))
-            with redis.pipeline() as pipe:
-                pipe.incr(self._counter(group))
-                pipe.expire(self._counter(group), 7 * 86_400)
-                pipe.delete(self._index(group), *keys)
-                pipe.execute()
+        for group in list(self._owed):
             self._owed.discard(group)
+            try:
+                self._forget(redis, group)
+            except BaseException:
+                self._owed.add(group)
+                raise
+
+    def _forget(self, redis: Redis, group: str) -> None:
+        keys = list(redis.smembers(self._index(group)))
+        with redis.pipeline() as pipe:
+            pipe.incr(self._counter(group))
+            pipe.expire(self._counter(group), 7 * 86_400)
+            pipe.delete(self._index(group), *keys)
+            pipe.execute()
 
     def _give_up(self, error: Exception) -> None:
         self._rests_until = time.monotonic() + REST_SECONDS
@@ -281,3 +311,18 @@ class _InRedis:
 
 def _bytes(answer: Any) -> bytes | None:
     return answer.encode() if isinstance(answer, str) else answer
+
+
+def _dumped(value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return orjson.dumps(clean_json(value)[0])
+
+
+def _loaded(raw: bytes | None) -> Any | None:
+    """What is no JSON was not kept by us, and is a miss."""
+    try:
+        return None if raw is None else orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
