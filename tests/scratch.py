@@ -140,16 +140,30 @@ def _wait_gone(pid: int, seconds: float) -> None:
         time.sleep(0.02)
 
 
+def process_parents() -> list[tuple[int, int]]:
+    """Every process with its parent; small containers have no `ps`, other systems than Linux no `/proc`."""
+    if Path("/proc/self/stat").exists():
+        found = ((int(folder.name), _stat(folder)) for folder in Path("/proc").glob("[0-9]*"))
+        return [(pid, int(stat[1])) for pid, stat in found if stat]
+    done = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
+    return [(int(pid), int(parent)) for pid, parent in (line.split() for line in done.stdout.splitlines())]
+
+
+def _stat(folder: Path) -> list[str]:
+    """State, parent and so on of a process; [] when it is gone."""
+    try:
+        return (folder / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
 def is_alive(pid: int) -> bool:
     """Whether a process still runs; one that waits to be reaped (some containers never do) counts as gone."""
     try:
         os.kill(pid, 0)
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return not Path("/proc/self").exists()
     except ProcessLookupError:
         return False
-    return state != "Z"
+    return _stat(Path(f"/proc/{pid}"))[:1] != ["Z"]
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from tests.scratch import PID_FILE, give_to_server_account, scratch, server_account
+from tests.scratch import PID_FILE, give_to_server_account, process_parents, scratch, server_account
 from tests.server_programs import DATABASE_VARIABLE, REDIS_VARIABLE, find_postgres, find_redis
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ class Server(ABC):
         self.password = secrets.token_hex(8)
         self.port = 0
         self._process: subprocess.Popen[bytes] | None = None
+        self._frozen: list[int] = []
 
     @property
     @abstractmethod
@@ -114,14 +115,16 @@ class Server(ABC):
 
     def freeze(self) -> None:
         """Let it hang: connections stay open and nothing is answered until `thaw()`."""
-        self._signal_all(signal.SIGSTOP)
+        self._frozen = [*self.children(), self.pid]
+        self._signal_frozen(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let a frozen server go on."""
-        self._signal_all(signal.SIGCONT)
+        self._signal_frozen(signal.SIGCONT)
+        self._frozen = []
 
-    def _signal_all(self, number: signal.Signals) -> None:
-        for pid in (*self.children(), self.pid):
+    def _signal_frozen(self, number: signal.Signals) -> None:
+        for pid in self._frozen:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
 
@@ -229,9 +232,7 @@ class PostgresServer(Server):
         return True
 
     def children(self) -> list[int]:
-        done = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True)
-        pairs = (line.split() for line in done.stdout.splitlines())
-        return [int(pid) for pid, parent in pairs if int(parent) == self.pid]
+        return [pid for pid, parent in process_parents() if parent == self.pid]
 
     def _release_shared_memory(self) -> None:
         """A killed postmaster leaves some System V memory behind, named in the seventh line of its pid file."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -141,6 +142,21 @@ def test_a_frozen_server_keeps_its_connections_and_answers_nothing_until_it_thaw
             client.get("a")
         server.thaw()
         assert client.get("a") == b"1"
+
+
+def test_a_frozen_postgresql_hangs_with_the_connections_it_has() -> None:
+    with PostgresServer() as server, closing(psycopg2.connect(server.url.replace("+psycopg2", ""))) as connection:
+        server.freeze()
+        answered = threading.Event()
+        asking = threading.Thread(target=lambda: (change(server.url, "SELECT 1"), answered.set()))
+        asking.start()
+        assert not answered.wait(0.2)
+        server.thaw()
+        assert answered.wait(10)
+        asking.join()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+            assert cursor.fetchone() == (1,)
 
 
 def test_a_stopped_server_leaves_neither_process_nor_folder() -> None:

@@ -6,7 +6,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from stateful_engine import get_state_manager
+from stateful_engine import StatefulEngineError, get_state_manager
 from stateful_engine.demo.candles import CandleStore
 from stateful_engine.demo.traffic import play
 from stateful_engine.globals import current_runtime
@@ -19,10 +19,13 @@ from stateful_engine.globals import current_runtime
 @with_appcontext
 def demo_traffic(signals: int, seed: int, once: bool) -> None:
     """Play signals, clicks, executions and outcomes of the last 30 days."""
-    if once and get_state_manager().get_signal_history(limit=1):
-        click.echo("There are signals already; nothing played.")
-        return
-    counts = play(_candles(), signals=signals, seed=seed)
+    try:
+        if once and get_state_manager().get_signal_history(limit=1):
+            click.echo("There are signals already; nothing played.")
+            return
+        counts = play(_candles(), signals=signals, seed=seed)
+    except StatefulEngineError as error:
+        raise click.ClickException(error.message) from None
     click.echo(f"Played {', '.join(f'{count} {what}' for what, count in counts.items())}.")
 
 

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from stateful_engine import (
+    StorageUnavailableError,
     get_state_manager,
     log_user_interaction,
     track_signal_execution,
@@ -24,11 +25,13 @@ from stateful_engine.demo.strategy import LEAST_CANDLES, Analysis, analyse
 from stateful_engine.domain import clock
 from stateful_engine.domain.clock import clock_from, to_epoch_us
 from stateful_engine.domain.vocabulary import Action
+from stateful_engine.globals import current_runtime
 
 CONTEXT_CANDLES = 200
 LONGEST_SPAN = 800
 """Candles of one market in which signals are placed; short candles cover the last days only."""
 
+FLUSH_SECONDS = 60.0
 PATIENCE = 96
 """Candles after which a trade that reached neither stop nor target is closed."""
 
@@ -65,6 +68,8 @@ def play(store: CandleStore, *, signals: int, seed: int, days: int = 30) -> Coun
     dice = random.Random(seed)
     counts: Counter[str] = Counter()
     told = [_tell(scene, dice, counts) for scene in _scenes(store, dice, signals, days)]
+    if not current_runtime().flush(FLUSH_SECONDS):
+        raise StorageUnavailableError("the database does not take the records; look at `flask stateful doctor`")
     for scene in told:
         _follow(scene, dice, counts)
     return counts

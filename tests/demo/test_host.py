@@ -98,6 +98,15 @@ def test_traffic_is_played_once_only_where_that_is_asked_for(host: Flask) -> Non
     assert repeated.output == "There are signals already; nothing played.\n"
 
 
+def test_traffic_without_our_tables_names_the_command_that_makes_them(empty_database_url: str, tmp_path: Path) -> None:
+    config = {"STATEFUL_DATABASE_URL": empty_database_url, "STATEFUL_AUTO_MIGRATE": False}
+    app = create_app(config | {"STATEFUL_SPOOL_DIR": str(tmp_path / "spool")})
+    result = app.test_cli_runner().invoke(args=["demo-traffic", "--once"])
+    app.extensions["stateful_engine"].close(timeout=2.0)
+    assert result.exit_code == 1
+    assert "flask stateful db upgrade" in result.output
+
+
 def test_the_printed_lines_are_the_real_addresses(host: Flask) -> None:
     lines = host.test_cli_runner().invoke(args=["demo-urls", "--port", "5017"]).output.splitlines()
     assert lines[0].split()[-1] == "http://127.0.0.1:5017/api/gpts/signal?symbol=BTCUSDT&tf=1H"
