@@ -33,7 +33,7 @@ _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
 
 def texts_are_clean(encoded: bytes) -> bool:
     """Whether no text in the JSON `encoded` can hold a secret that `redact_text` knows."""
-    if b"\\u" in encoded:
+    if b"\\u" in encoded or b"\\/" in encoded:
         return False
     lowered = encoded.lower()
     for mark in _MARKS:

@@ -101,3 +101,7 @@ def test_ordinary_trading_data_is_clean() -> None:
             "quote_token": "USDT",
         }
     )
+
+
+def test_escaped_slashes_hide_no_password_in_an_address() -> None:
+    assert not texts_are_clean(rb'{"url": "https:\/\/user:hunter2@exchange.example\/"}')
