@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 import click
+from flask.cli import AppGroup
 
 from stateful_engine.errors import StatefulEngineError
 from stateful_engine.globals import current_runtime
@@ -27,9 +28,9 @@ def _with_database(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@click.group("db")
-def db() -> None:
-    """Make, upgrade and compare the tables of stateful_engine; the host's own migrations are not touched."""
+db = AppGroup(
+    "db", help="Make, upgrade and compare the tables of stateful_engine; the host's own migrations are not touched."
+)
 
 
 @db.command()
