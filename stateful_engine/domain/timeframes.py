@@ -13,6 +13,7 @@ _WEEKS = frozenset({"w", "wk", "week", "weeks", "weekly", "minggu"})
 _MONTHS = frozenset({"mn", "mo", "mon", "mth", "month", "months", "monthly", "bulan"})
 _WORDS = {"hourly": "1H", "daily": "1D", "weekly": "1W", "monthly": "1M", "harian": "1D", "mingguan": "1W"}
 _WHOLE_MONTHS = frozenset({1, 2, 3, 6, 12})
+_UNIT_MS = {"m": 60_000, "H": 3_600_000, "D": 86_400_000, "W": 604_800_000, "M": 28 * 86_400_000}
 _PREFIXES = ("PERIOD_", "TIMEFRAME_")
 _NUMBER_FIRST = re.compile(r"([0-9]{1,5})\s*[-_]?\s*([A-Za-z]*?)(?:utc)?")
 _UNIT_FIRST = re.compile(r"([A-Za-z]+)\s*[-_]?\s*([0-9]{0,5})")
@@ -29,6 +30,14 @@ def canonical_timeframe(raw: object) -> str | None:
     if type(raw) is int and 0 < raw <= 99_999:
         return _in_minutes(raw)
     return None
+
+
+def candle_milliseconds(timeframe: str | None) -> int | None:
+    """How long a candle of a canonical timeframe is, in ms; a month has its least length. None for anything else."""
+    count, unit = (timeframe or "")[:-1], (timeframe or "")[-1:]
+    if unit not in _UNIT_MS or not count.isdigit():
+        return None
+    return int(count) * _UNIT_MS[unit]
 
 
 @lru_cache(maxsize=1024)
