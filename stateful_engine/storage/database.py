@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from stateful_engine.errors import ConfigurationError, StatefulEngineError
-from stateful_engine.storage import engines, faults, forks
+from stateful_engine.storage import engines, faults, forks, rollups
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -124,7 +124,8 @@ class Database:
         with faults.translated(), engine.begin() as connection:
             if engine.dialect.name == "sqlite":
                 engines.begin_immediate(connection)
-            yield connection
+            with rollups.kept_in_step(connection):
+                yield connection
 
     @contextmanager
     def joined(self, session: Session) -> Iterator[Connection]:
@@ -143,7 +144,8 @@ class Database:
         try:
             with faults.translated():
                 connection.execution_options(schema_translate_map=engines.translation(self.schema))
-                yield connection
+                with rollups.noted(connection):
+                    yield connection
         finally:
             connection.execution_options(schema_translate_map=before)
 

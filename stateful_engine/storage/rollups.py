@@ -1,9 +1,24 @@
-"""Pre-aggregates: what is derived from rows is kept in step with them, within the same transaction."""
+"""Pre-aggregates: what is derived from rows is kept in step with them, within the same transaction.
+
+What a transaction changes is gathered while it runs and written once, at its end: first a row of `rollup_marks`, which
+is the lock that writers of one table queue for and the place where readers see that something is new, then the cells in
+the order of their keys. So locks are short, and nobody waits for somebody who waits for him. A transaction of a host
+that we have joined may last; it leaves a note in `rollup_pending` instead, which the next writer or reader counts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import orjson
+
+from stateful_engine.storage import funnel, rollup_cells, rollup_marks, rollup_sets
+from stateful_engine.storage.rollup_measures import FAMILIES, INTERACTIONS, Cells, Family, Row, cells_of, merge
+from stateful_engine.storage.rollup_sql import run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -11,9 +26,152 @@ if TYPE_CHECKING:
     from stateful_engine.storage.bulk import InsertedKey
 
 
+@dataclass(slots=True)
+class Changes:
+    """What one transaction changes in the pre-aggregates of one table."""
+
+    cells: Cells = field(default_factory=dict)
+    members: rollup_sets.Members = field(default_factory=dict)
+    steps: funnel.Steps = field(default_factory=dict)
+    inserted: int = 0
+
+
+Ledger = dict[str, Changes]
+"""Changes by table."""
+
+_open: WeakKeyDictionary[Connection, Ledger] = WeakKeyDictionary()
+
+
+# What writers call
+
+
 def apply(connection: Connection, new_rows: Mapping[str, Sequence[InsertedKey]]) -> None:
     """Count the rows that were new, by table; called once for each, in the transaction that inserts them."""
+    count(connection, {name: [inserted.row for inserted in rows] for name, rows in new_rows.items() if rows})
+
+
+def count(connection: Connection, rows: Mapping[str, Sequence[Row]], *, sign: int = 1) -> None:
+    """Count rows by table; with `sign` -1 take away what deleted rows counted for, people excepted."""
+    with _gathering(connection) as ledger:
+        for name in rows.keys() & FAMILIES.keys():
+            _note(ledger, FAMILIES[name], rows[name], sign=sign)
 
 
 def revise(connection: Connection, table: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
     """Move a row of `table` that was changed from where it counted to where it counts now, in the same transaction."""
+    with _gathering(connection) as ledger:
+        changes = ledger.setdefault(table, Changes())
+        merge(changes.cells, cells_of(FAMILIES[table], [before], sign=-1))
+        merge(changes.cells, cells_of(FAMILIES[table], [after]))
+
+
+@contextmanager
+def kept_in_step(connection: Connection) -> Iterator[None]:
+    """Around a transaction of ours: what it has changed is written at its end, and nothing when it fails."""
+    with _ledger_of(connection) as ledger:
+        yield
+    for name in sorted(ledger):
+        settle(connection, FAMILIES[name], ledger[name])
+
+
+@contextmanager
+def noted(connection: Connection) -> Iterator[None]:
+    """Around our part of a host's transaction: what it has changed is left as a note, which locks nothing."""
+    with _ledger_of(connection) as ledger:
+        yield
+    for name in sorted(ledger):
+        statement = "INSERT INTO {schema}rollup_pending (name, payload) VALUES (:name, :payload)"
+        run(connection, statement, {"name": name, "payload": _packed(ledger[name])})
+
+
+@contextmanager
+def _ledger_of(connection: Connection) -> Iterator[Ledger]:
+    ledger: Ledger = {}
+    _open[connection] = ledger
+    try:
+        yield ledger
+    finally:
+        _open.pop(connection, None)
+
+
+@contextmanager
+def _gathering(connection: Connection) -> Iterator[Ledger]:
+    """The ledger of the transaction; on a connection that nobody looks after it is settled at once."""
+    ledger = _open.get(connection)
+    if ledger is not None:
+        yield ledger
+        return
+    with kept_in_step(connection):
+        yield _open[connection]
+
+
+def _note(ledger: Ledger, family: Family, rows: Sequence[Row], *, sign: int) -> None:
+    changes = ledger.setdefault(family.source, Changes())
+    merge(changes.cells, cells_of(family, rows, sign=sign))
+    if sign < 0:
+        return
+    changes.inserted += len(rows)
+    for key, names in rollup_sets.members_of(family, rows).items():
+        changes.members.setdefault(key, set()).update(names)
+    if family is INTERACTIONS:
+        funnel.merge(changes.steps, funnel.steps_of(rows))
+
+
+# What happens at the end of a transaction
+
+
+def settle(connection: Connection, family: Family, changes: Changes) -> None:
+    """Write changes, and what lies there as notes; where earlier rows were never counted, leave that to `rebuild`."""
+    mark = rollup_marks.claim(connection, family)
+    if mark.changes == 1 and _has_more_rows(connection, family, changes.inserted):
+        rollup_marks.abandon(connection, family)
+        return
+    _take_notes(connection, family, changes)
+    sealed = rollup_marks.seal(connection, family, mark)
+    rollup_cells.add(connection, family, changes.cells, sealed)
+    rollup_sets.add(connection, changes.members, sealed)
+    funnel.add(connection, changes.steps)
+
+
+def _has_more_rows(connection: Connection, family: Family, count: int) -> bool:
+    statement = f"SELECT count(*) FROM (SELECT 1 FROM {{schema}}{family.source} LIMIT :enough) AS found"
+    return bool(run(connection, statement, {"enough": count + 1}).scalar() != count)
+
+
+def _take_notes(connection: Connection, family: Family, changes: Changes) -> None:
+    """Add what lies there as notes to `changes`, and remove the notes."""
+    select = "SELECT id, payload FROM {schema}rollup_pending WHERE name = :name"
+    notes = run(connection, select, {"name": family.source}).all()
+    for _, payload in notes:
+        _unpack(payload, changes)
+    if notes:
+        delete = "DELETE FROM {schema}rollup_pending WHERE id = :id"
+        run(connection, delete, [{"id": row[0]} for row in notes])
+
+
+def has_notes(connection: Connection, family: Family) -> bool:
+    """Whether transactions of a host have left something to count."""
+    statement = "SELECT 1 FROM {schema}rollup_pending WHERE name = :name LIMIT 1"
+    return run(connection, statement, {"name": family.source}).first() is not None
+
+
+def _packed(changes: Changes) -> str:
+    """Changes as JSON, every mapping as a list of pairs."""
+    pairs = [
+        [[*key, figures] for key, figures in changes.cells.items()],
+        [[*key, sorted(names)] for key, names in changes.members.items()],
+        [[*key, steps] for key, steps in changes.steps.items()],
+    ]
+    return orjson.dumps(pairs).decode()
+
+
+def _unpack(payload: Any, changes: Changes) -> None:
+    """Add packed changes to others; drivers give JSON as text or as what it says."""
+    cells, members, steps = orjson.loads(payload) if isinstance(payload, str) else payload
+    merge(changes.cells, {(dimension, hour, value): figures for dimension, hour, value, figures in cells})
+    for kind, slot, names in members:
+        changes.members.setdefault((kind, slot), set()).update(names)
+    funnel.merge(
+        changes.steps,
+        {(signal, user): {step: (at[0], at[1]) for step, at in taken.items()} for signal, user, taken in steps},
+    )

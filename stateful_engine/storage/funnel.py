@@ -1,0 +1,191 @@
+"""The way of a signal from being generated to being closed, kept as one row per signal and user.
+
+Interactions may arrive in any order and more than once; of each step the earliest counts. The source of a step is the
+door through which it was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from stateful_engine.domain.vocabulary import InteractionType
+from stateful_engine.storage.rollup_measures import Row, label, moment_of
+from stateful_engine.storage.rollup_sets import stored_text
+from stateful_engine.storage.rollup_sql import Where, moment_sql, run, run_in
+
+NOBODY = ""
+"""Stands for a user who was not named."""
+
+Step = tuple[int, str]
+"""When, and through which door."""
+
+Steps = dict[tuple[str, str], dict[str, Step]]
+"""The first `seen` and `executed` by signal and user."""
+
+_STEP_OF = {
+    InteractionType.VIEW.value: "seen",
+    InteractionType.CLICK.value: "seen",
+    InteractionType.EXECUTE.value: "executed",
+}
+
+
+def steps_of(rows: Sequence[Row]) -> Steps:
+    """The steps that interactions stand for; those that are none, or belong to no signal, are passed over."""
+    found: Steps = {}
+    for row in rows:
+        step = _STEP_OF.get(label(row.get("interaction_type")))
+        if step is not None and row.get("signal_id") is not None:
+            user = NOBODY if row.get("user_id") is None else stored_text(row["user_id"])
+            at = (moment_of(row["created_at"]), label(row.get("interaction_source")))
+            merge(found, {(stored_text(row["signal_id"]), user): {step: at}})
+    return found
+
+
+def merge(into: Steps, more: Steps) -> None:
+    """Add steps to others; the earlier of two wins, of two at the same moment the one whose source sorts first."""
+    for key, steps in more.items():
+        known = into.setdefault(key, {})
+        for step, at in steps.items():
+            known[step] = min(at, known.get(step, at))
+
+
+def add(connection: Connection, steps: Steps) -> None:
+    """Write down steps, where they come before what is known."""
+    rows = [_parameters(key, steps[key]) for key in sorted(steps)]
+    if not rows:
+        return
+    updates = ", ".join(
+        f"{step}_{part} = CASE WHEN {_comes_first(step)} THEN excluded.{step}_{part} ELSE f.{step}_{part} END"
+        for step in ("seen", "executed")
+        for part in ("at", "source")
+    )
+    names = tuple(rows[0])
+    is_sqlite = connection.dialect.name == "sqlite"
+    source = f"VALUES ({', '.join(f':{name}' for name in names)})" if is_sqlite else _given(names)
+    statement = (
+        f"INSERT INTO {{schema}}signal_funnel AS f ({', '.join(names)}) {source} "
+        f"ON CONFLICT (signal_id, user_id) DO UPDATE SET {updates}"
+    )
+    run(connection, statement, rows if is_sqlite else {name: [row[name] for row in rows] for name in names})
+
+
+def _parameters(key: tuple[str, str], steps: Mapping[str, Step]) -> dict[str, Any]:
+    seen, executed = steps.get("seen", (None, None)), steps.get("executed", (None, None))
+    return {
+        "signal_id": key[0],
+        "user_id": key[1],
+        "seen_at": seen[0],
+        "seen_source": seen[1],
+        "executed_at": executed[0],
+        "executed_source": executed[1],
+    }
+
+
+_TYPES = {"seen_at": "bigint", "executed_at": "bigint"}
+
+
+def _given(names: Iterable[str]) -> str:
+    arrays = ", ".join(f"CAST(:{name} AS {_TYPES.get(name, 'text')}[])" for name in names)
+    return f"SELECT * FROM unnest({arrays})"
+
+
+def _comes_first(step: str) -> str:
+    at, source = f"{step}_at", f"{step}_source"
+    return f"f.{at} IS NULL OR excluded.{at} < f.{at} OR (excluded.{at} = f.{at} AND excluded.{source} < f.{source})"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """How many signals came so far, and the median time since the step before, in seconds."""
+
+    source: str
+    step: str
+    count: int
+    median_seconds: float | None
+
+
+def stages(connection: Connection, where: Where, *, by_source: bool) -> list[Stage]:
+    """How far the signals of a window came: `generated`, `seen`, `executed`, `closed`, each part of the one before.
+
+    Whoever executes a signal has seen it; only executed signals count as closed. `by_source` tells the signals apart by
+    where they came from.
+    """
+    source = "coalesce(source, '')" if by_source else "''"
+    found = run(connection, _stages(connection, where[0], source), where[1])
+    return [Stage(row[0], row[1], row[2], _seconds(row[3])) for row in found]
+
+
+def _stages(connection: Connection, where: str, source: str) -> str:
+    made, executed = (moment_sql(connection, column) for column in ("created_at", "coalesce(executed_at, created_at)"))
+    closed = moment_sql(connection, "coalesce(closed_at, updated_at, created_at)")
+    return (
+        f"WITH made AS (SELECT signal_id, {source} AS source, {made} AS at, "
+        f"CASE WHEN is_executed THEN {executed} END AS executed, "
+        f"CASE WHEN is_executed AND outcome IN ('WIN', 'LOSS', 'BREAKEVEN') THEN {closed} END AS closed "
+        f"FROM {{schema}}signal_history WHERE {where}), "
+        "looks AS (SELECT signal_id, seen_at AS at FROM {schema}signal_funnel WHERE seen_at IS NOT NULL UNION ALL "
+        "SELECT signal_id, executed_at FROM {schema}signal_funnel WHERE executed_at IS NOT NULL UNION ALL "
+        "SELECT signal_id, executed FROM made WHERE executed IS NOT NULL), "
+        "seen AS (SELECT made.signal_id, made.source, made.at AS made, min(looks.at) AS at FROM made "
+        "JOIN looks ON looks.signal_id = made.signal_id GROUP BY made.signal_id, made.source, made.at), "
+        "took AS (SELECT source, 'generated' AS step, NULL AS seconds FROM made UNION ALL "
+        "SELECT source, 'seen', at - made FROM seen UNION ALL "
+        "SELECT made.source, 'executed', made.executed - seen.at FROM made JOIN seen "
+        "ON seen.signal_id = made.signal_id WHERE made.executed IS NOT NULL UNION ALL "
+        f"SELECT source, 'closed', closed - executed FROM made WHERE closed IS NOT NULL) {_MEDIAN}"
+    )
+
+
+_MEDIAN = (
+    "SELECT source, step, max(n), avg(seconds) FROM (SELECT source, step, seconds, "
+    "row_number() OVER (PARTITION BY source, step ORDER BY seconds) AS place, "
+    "count(*) OVER (PARTITION BY source, step) AS n FROM took) AS ranked "
+    "WHERE place IN ((n + 1) / 2, (n + 2) / 2) GROUP BY source, step ORDER BY source, step"
+)
+"""Count and median of `took`: the middle value, or the mean of the two in the middle."""
+
+
+def visits(connection: Connection, where: Where) -> list[Stage]:
+    """What users did with the signals of a window, by the door they came through first: `seen` and `executed`.
+
+    Each user counts once per signal; times are since the signal was made, and since it was seen.
+    """
+    made = moment_sql(connection, "created_at")
+    statement = (
+        f"WITH made AS (SELECT signal_id, {made} AS at FROM {{schema}}signal_history WHERE {where[0]}), "
+        "pairs AS (SELECT coalesce(f.seen_source, f.executed_source) AS source, made.at AS made, "
+        "coalesce(f.seen_at, f.executed_at) AS seen, f.executed_at AS executed "
+        "FROM made JOIN {schema}signal_funnel AS f ON f.signal_id = made.signal_id), "
+        "took AS (SELECT source, 'seen' AS step, seen - made AS seconds FROM pairs UNION ALL "
+        f"SELECT source, 'executed', executed - seen FROM pairs WHERE executed IS NOT NULL) {_MEDIAN}"
+    )
+    found = run(connection, statement, where[1])
+    return [Stage(row[0], row[1], row[2], _seconds(row[3])) for row in found]
+
+
+def _seconds(microseconds: Any) -> float | None:
+    return None if microseconds is None else float(microseconds) / 1e6
+
+
+def rebuild(connection: Connection) -> None:
+    """Make all rows again out of the interactions that are stored."""
+    run(connection, "DELETE FROM {schema}signal_funnel")
+    made = moment_sql(connection, "created_at")
+    statement = (
+        f"SELECT id, {made} AS created_at, interaction_type, interaction_source, signal_id, user_id "
+        "FROM {schema}user_interaction WHERE id > :after AND signal_id IS NOT NULL "
+        "AND interaction_type IN ('VIEW', 'CLICK', 'EXECUTE') ORDER BY id LIMIT 5000"
+    )
+    after = 0
+    while rows := [dict(row) for row in run(connection, statement, {"after": after}).mappings()]:
+        add(connection, steps_of(rows))
+        after = rows[-1]["id"]
+
+
+def delete_of(connection: Connection, signal_ids: Sequence[str]) -> None:
+    """Forget the way of signals that are gone."""
+    run_in(connection, "DELETE FROM {schema}signal_funnel WHERE signal_id IN :names", signal_ids)

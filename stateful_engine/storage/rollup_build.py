@@ -1,0 +1,50 @@
+"""Pre-aggregates made from the rows that are stored: the first time, and whenever they are rebuilt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from stateful_engine.domain.periods import Grain, ceil_to, period_of
+from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
+from stateful_engine.storage.rollup_marks import COARSE, Mark
+from stateful_engine.storage.rollup_measures import INTERACTIONS, Family
+from stateful_engine.storage.rollup_sql import run
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+def begin(connection: Connection) -> None:
+    """At the beginning of a transaction: wait for running writers, then see everything at one and the same moment.
+
+    Without that moment, rows and the note of a host that commits meanwhile might be counted both.
+    """
+    if connection.dialect.name != "sqlite":
+        run(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        run(connection, "LOCK TABLE {schema}rollup_marks IN SHARE ROW EXCLUSIVE MODE")
+
+
+def build(connection: Connection, family: Family, mark: Mark) -> None:
+    """Count all rows that are stored. The transaction has begun with `begin` and claimed the lock.
+
+    Hours whose rows were deleted while their counts were kept stay as they are. The rows that notes of hosts speak of
+    are stored by now; these notes are removed.
+    """
+    since = ceil_to(Grain.HOUR, mark.forgotten)
+    _clear(connection, family, since)
+    where = rollup_sql.created_between(since or None, None)
+    rollup_sql.fill(connection, family, where)
+    rollup_sets.fill(connection, family, where)
+    if family is INTERACTIONS:
+        funnel.rebuild(connection)
+    nothing = dict.fromkeys(COARSE, 0)
+    rollup_marks.seal(connection, family, Mark(mark.changes, nothing, mark.forgotten))
+
+
+def _clear(connection: Connection, family: Family, since: int) -> None:
+    """Remove the finest periods from `since` on, and all coarse ones, whose numbers are higher."""
+    cells, sets = period_of(Grain.HOUR, since), period_of(Grain.SLOT, since)
+    run(connection, f"DELETE FROM {{schema}}{family.cells} WHERE period >= :since", {"since": cells})
+    kinds = rollup_sets.of_kinds(family)
+    run(connection, f"DELETE FROM {{schema}}rollup_sets WHERE {kinds} AND period >= :since", {"since": sets})
+    run(connection, "DELETE FROM {schema}rollup_pending WHERE name = :name", {"name": family.source})

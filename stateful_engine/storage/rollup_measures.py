@@ -1,0 +1,262 @@
+"""What a row counts for: in which cells, and with which figures. `rollup_sql` says the same in SQL.
+
+Rows come as they are inserted (dicts with times as datetimes or microseconds) or as they are stored; both are read as
+the database would store them. All of this works on whole columns, as it is paid for with every insert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+from stateful_engine.domain import amounts
+from stateful_engine.domain.clock import to_epoch_us
+from stateful_engine.domain.periods import LENGTH, STRIDE, Grain
+from stateful_engine.domain.redaction import clean_text
+from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.storage.base import SHORT_TEXT, whole
+
+Row = Mapping[str, Any]
+Column = list[Any]
+
+ALL = ""
+"""The dimension that holds all rows."""
+
+NOTHING = ""
+"""The value of rows that say nothing in a dimension."""
+
+LONG_TEXT = "(long text)"
+LONGEST = 80
+SEPARATOR = "\x1f"
+
+Cells = dict[tuple[str, int, str], dict[str, int]]
+"""Figures by dimension, period and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Columns of what rows say: their hours, a value by dimension (None: no cell there), and figures by measure."""
+
+    hours: list[int]
+    values: dict[str, Column]
+    measures: dict[str, list[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The pre-aggregates of one table of records."""
+
+    source: str
+    cells: str
+    dimensions: tuple[str, ...]
+    measures: tuple[str, ...]
+    facts: Callable[[Sequence[Row]], Facts]
+    sets: Mapping[str, str]
+    """Kinds of sets by the column that names their members."""
+
+
+def _signal_facts(rows: Sequence[Row]) -> Facts:
+    created = [moment_of(row["created_at"]) for row in rows]
+    outcomes = [str(row.get("outcome") or Outcome.PENDING.value) for row in rows]
+    confidences = [amounts.units(row.get("confidence"), amounts.MAX_CONFIDENCE) for row in rows]
+    executed = [bool(row.get("is_executed")) for row in rows]
+    texts = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
+    values: dict[str, Column] = {name: [label(row.get(name)) for row in rows] for name in texts}
+    values["confidence"] = [
+        NOTHING if amount is None else str(amounts.confidence_bin(amount)) for amount in confidences
+    ]
+    values["executed"] = ["1" if flag else "0" for flag in executed]
+    measures = {
+        "total": [1] * len(rows),
+        "executed": [int(flag) for flag in executed],
+        "confidence_n": [int(amount is not None) for amount in confidences],
+        "confidence": [amount or 0 for amount in confidences],
+    }
+    if any(outcome != Outcome.PENDING.value for outcome in outcomes):
+        _add_results(rows, outcomes, values, measures)
+    return Facts(_hours(created), values, measures)
+
+
+def _add_results(
+    rows: Sequence[Row], outcomes: list[str], values: dict[str, Column], measures: dict[str, list[int]]
+) -> None:
+    """What signals that have ended add: how they ended, what they brought, and whether their confidence was right."""
+    for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN, Outcome.UNFILLED):
+        measures[word.value.lower()] = [int(outcome == word.value) for outcome in outcomes]
+    doubtful = [bool(row.get("ambiguous")) for row in rows]
+    for name in ("win", "loss"):
+        measures[f"ambiguous_{name}"] = [int(a and b) for a, b in zip(measures[name], doubtful, strict=True)]
+    closed = [bool(sum(ends)) for ends in zip(measures["win"], measures["loss"], measures["breakeven"], strict=True)]
+    _add_amounts(measures, "pnl", rows, closed, column="pnl_percentage", limit=amounts.MAX_PERCENT)
+    _add_amounts(measures, "r", rows, closed, column="r_multiple", limit=amounts.MAX_R)
+    values["closed_on"] = [_closing_day(row) if ended else None for row, ended in zip(rows, closed, strict=True)]
+    values["forecast"] = [
+        _forecast(row) if win or loss else None
+        for row, win, loss in zip(rows, measures["win"], measures["loss"], strict=True)
+    ]
+
+
+def _add_amounts(
+    measures: dict[str, list[int]], name: str, rows: Sequence[Row], closed: Sequence[bool], *, column: str, limit: int
+) -> None:
+    found = [amounts.units(row.get(column), limit) if ended else None for row, ended in zip(rows, closed, strict=True)]
+    squares = [amounts.square(amount or 0) for amount in found]
+    measures[f"{name}_n"] = [int(amount is not None) for amount in found]
+    measures[name] = [amount or 0 for amount in found]
+    measures[f"{name}_gain"] = [max(amount or 0, 0) for amount in found]
+    measures[f"{name}_square_high"] = [high for high, _ in squares]
+    measures[f"{name}_square_low"] = [low for _, low in squares]
+
+
+def _closing_day(row: Row) -> str:
+    moment = row["created_at"] if row.get("closed_at") is None else row["closed_at"]
+    return str(moment_of(moment) // LENGTH[Grain.DAY])
+
+
+def _forecast(row: Row) -> str | None:
+    """Confidence, engine and model of a signal that won or lost, as one value; None without a confidence."""
+    amount = amounts.units(row.get("confidence"), 100)
+    if amount is None or amount < 0:
+        return None
+    return SEPARATOR.join((str(amount), label(row.get("source_engine")), label(row.get("ai_model"))))
+
+
+def _query_facts(rows: Sequence[Row]) -> Facts:
+    created = [moment_of(row["created_at"]) for row in rows]
+    latencies = [amounts.units(row.get("processing_time_ms"), amounts.MAX_MILLISECONDS, 1000) for row in rows]
+    values: dict[str, Column] = {
+        "endpoint": [label(row.get("endpoint"), SHORT_TEXT) for row in rows],
+        "status": [_whole_text(row.get("response_status")) for row in rows],
+        "model": [label(row.get("ai_model_used")) for row in rows],
+        "latency": [None if amount is None else amounts.latency_bin(amount) for amount in latencies],
+    }
+    measures = {
+        "total": [1] * len(rows),
+        "successful": [int(_is_successful(row.get("is_successful"))) for row in rows],
+        "latency_n": [int(amount is not None) for amount in latencies],
+        "latency": [amount or 0 for amount in latencies],
+    }
+    _add_known(measures, "tokens", [_tokens(row.get("tokens_used")) for row in rows])
+    _add_known(measures, "cost", [amounts.units(row.get("cost_usd"), amounts.MAX_COST, amounts.NANO) for row in rows])
+    for name in ("prompt_tokens", "completion_tokens"):
+        measures[name] = [_tokens(row.get(name)) or 0 for row in rows]
+    return Facts(_hours(created), values, measures)
+
+
+def _is_successful(value: Any) -> bool:
+    return True if value is None else bool(value)
+
+
+def _add_known(measures: dict[str, list[int]], name: str, found: Column) -> None:
+    measures[f"{name}_n"] = [int(amount is not None) for amount in found]
+    measures[name] = [amount or 0 for amount in found]
+
+
+def _tokens(value: Any) -> int | None:
+    count = None if value is None else whole(value)
+    return count if count is not None and abs(count) <= amounts.MAX_TOKENS else None
+
+
+def _whole_text(value: Any) -> str:
+    number = None if value is None else whole(value)
+    return NOTHING if number is None else str(number)
+
+
+def _interaction_facts(rows: Sequence[Row]) -> Facts:
+    created = [moment_of(row["created_at"]) for row in rows]
+    values = {
+        "type": [label(row.get("interaction_type")) for row in rows],
+        "source": [label(row.get("interaction_source")) for row in rows],
+    }
+    return Facts(_hours(created), values, {"total": [1] * len(rows)})
+
+
+SIGNALS = Family(
+    source="signal_history",
+    cells="rollup_signals",
+    dimensions=(
+        *("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions"),
+        *("confidence", "executed", "closed_on", "forecast"),
+    ),
+    measures=(
+        *("total", "executed", "win", "loss", "breakeven", "unfilled", "ambiguous_win", "ambiguous_loss"),
+        *("confidence_n", "confidence", "pnl_n", "pnl", "pnl_gain", "pnl_square_high", "pnl_square_low"),
+        *("r_n", "r", "r_gain", "r_square_high", "r_square_low"),
+    ),
+    facts=_signal_facts,
+    sets={},
+)
+QUERIES = Family(
+    source="gpt_query_log",
+    cells="rollup_queries",
+    dimensions=("endpoint", "status", "model", "latency"),
+    measures=(
+        *("total", "successful", "latency_n", "latency", "tokens_n", "tokens", "prompt_tokens", "completion_tokens"),
+        *("cost_n", "cost"),
+    ),
+    facts=_query_facts,
+    sets={"conversation_ref": "conversation", "user_ref": "gpt_user"},
+)
+INTERACTIONS = Family(
+    source="user_interaction",
+    cells="rollup_interactions",
+    dimensions=("type", "source"),
+    measures=("total",),
+    facts=_interaction_facts,
+    sets={"user_id": "user"},
+)
+FAMILIES = {family.source: family for family in (SIGNALS, QUERIES, INTERACTIONS)}
+
+
+def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
+    """What `rows` amount to, by hour; with `sign` -1 what their going takes away."""
+    facts = family.facts(rows)
+    measures = {name: column for name, column in facts.measures.items() if any(column)}
+    cells: Cells = {}
+    for dimension, values in ((ALL, [ALL] * len(rows)), *facts.values.items()):
+        for (hour, value), indices in _groups(facts.hours, values).items():
+            cells[dimension, hour, value] = {
+                name: sign * sum([column[index] for index in indices]) for name, column in measures.items()
+            }
+    return cells
+
+
+def _groups(hours: list[int], values: Column) -> dict[tuple[int, str], list[int]]:
+    """The rows of each hour and value; those without a value have no cell."""
+    found: dict[tuple[int, str], list[int]] = {}
+    for index, key in enumerate(zip(hours, values, strict=True)):
+        if key[1] is not None:
+            found.setdefault(key, []).append(index)
+    return found
+
+
+def merge(into: Cells, more: Cells) -> None:
+    """Add cells to others; figures that cancel out stay as 0."""
+    for key, figures in more.items():
+        known = into.setdefault(key, {})
+        for name, amount in figures.items():
+            known[name] = known.get(name, 0) + amount
+
+
+@lru_cache(maxsize=16_384)
+def _label(text: str, longest: int) -> str:
+    kept = clean_text(text)[0][:SHORT_TEXT]
+    return kept if len(kept) <= longest else LONG_TEXT
+
+
+def label(value: Any, longest: int = LONGEST) -> str:
+    """A text as the value of a dimension; sentences are gathered in one, as a report by them says nothing."""
+    return NOTHING if value is None else _label(value if type(value) is str else str(value), longest)
+
+
+def moment_of(value: datetime | int) -> int:
+    """A time as microseconds since the epoch."""
+    return to_epoch_us(value) if isinstance(value, datetime) else int(value)
+
+
+def _hours(created: list[int]) -> list[int]:
+    length, begin = LENGTH[Grain.HOUR], Grain.HOUR * STRIDE
+    return [begin + moment // length for moment in created]

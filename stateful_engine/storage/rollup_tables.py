@@ -1,0 +1,156 @@
+"""Tables of the pre-aggregates: counts by period, sets of people by period, and how far a signal has come.
+
+A cell of `rollup_signals`, `rollup_queries` or `rollup_interactions` holds what the rows of one period amount to that
+have one value in one dimension; the dimension `''` is all rows, the value `''` stands for nothing said. All figures are
+whole numbers (see `domain.amounts` for their units), so that adding and taking away never drifts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, Integer, LargeBinary, Text, UniqueConstraint, text
+from sqlalchemy.dialects.postgresql import BIT
+from sqlalchemy.orm import Mapped, mapped_column
+
+from stateful_engine.storage.base import Base, JsonStored, big_id
+
+SET_SIZE = 2048
+"""People per row of `rollup_sets`: a bit each."""
+
+_ROOM_FOR_UPDATES = {"postgresql_with": {"fillfactor": 70}}
+
+
+def count() -> Any:
+    """A column of whole numbers that begins at 0."""
+    return mapped_column(BigInteger, default=0, server_default=text("0"))
+
+
+class RollupMark(Base):
+    """How current the pre-aggregates of a table are.
+
+    `changes` counts the transactions that changed them, so that a reader can tell whether anything is new; its row is
+    also the lock under which they are changed. Periods of a coarser grain exist up to the moments `sealed_…`. Rows
+    older than `forgotten` were deleted and are still counted.
+    """
+
+    __tablename__ = "rollup_marks"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    changes: Mapped[int] = count()
+    sealed_hour: Mapped[int] = count()
+    sealed_day: Mapped[int] = count()
+    sealed_month: Mapped[int] = count()
+    forgotten: Mapped[int] = count()
+
+
+class _Cell:
+    """What every table of cells has in common."""
+
+    dimension: Mapped[str] = mapped_column(Text, primary_key=True)
+    period: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    value: Mapped[str] = mapped_column(Text, primary_key=True)
+    total: Mapped[int] = count()
+
+
+class RollupSignals(_Cell, Base):
+    """What the signals of a period amount to."""
+
+    __tablename__ = "rollup_signals"
+
+    executed: Mapped[int] = count()
+    win: Mapped[int] = count()
+    loss: Mapped[int] = count()
+    breakeven: Mapped[int] = count()
+    unfilled: Mapped[int] = count()
+    ambiguous_win: Mapped[int] = count()
+    ambiguous_loss: Mapped[int] = count()
+    confidence_n: Mapped[int] = count()
+    confidence: Mapped[int] = count()
+    pnl_n: Mapped[int] = count()
+    pnl: Mapped[int] = count()
+    pnl_gain: Mapped[int] = count()
+    pnl_square_high: Mapped[int] = count()
+    pnl_square_low: Mapped[int] = count()
+    r_n: Mapped[int] = count()
+    r: Mapped[int] = count()
+    r_gain: Mapped[int] = count()
+    r_square_high: Mapped[int] = count()
+    r_square_low: Mapped[int] = count()
+
+    __table_args__ = (_ROOM_FOR_UPDATES,)
+
+
+class RollupQueries(_Cell, Base):
+    """What the queries of a period amount to."""
+
+    __tablename__ = "rollup_queries"
+
+    successful: Mapped[int] = count()
+    latency_n: Mapped[int] = count()
+    latency: Mapped[int] = count()
+    tokens_n: Mapped[int] = count()
+    tokens: Mapped[int] = count()
+    prompt_tokens: Mapped[int] = count()
+    completion_tokens: Mapped[int] = count()
+    cost_n: Mapped[int] = count()
+    cost: Mapped[int] = count()
+
+    __table_args__ = (_ROOM_FOR_UPDATES,)
+
+
+class RollupInteractions(_Cell, Base):
+    """How many interactions a period had."""
+
+    __tablename__ = "rollup_interactions"
+    __table_args__ = (_ROOM_FOR_UPDATES,)
+
+
+class RollupMember(Base):
+    """The number by which a set knows a person or a conversation."""
+
+    __tablename__ = "rollup_members"
+
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[str] = mapped_column(Text, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer)
+
+    __table_args__ = (UniqueConstraint("kind", "number"),)
+
+
+class RollupSet(Base):
+    """Who was there in a period: bit n of chunk c stands for the member with the number c * SET_SIZE + n."""
+
+    __tablename__ = "rollup_sets"
+
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    period: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    chunk: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    bits: Mapped[bytes] = mapped_column(LargeBinary().with_variant(BIT(SET_SIZE), "postgresql"))
+
+    __table_args__ = (_ROOM_FOR_UPDATES,)
+
+
+class RollupPending(Base):
+    """What a host's own transaction has changed: written beside the rows, counted by the next writer or reader."""
+
+    __tablename__ = "rollup_pending"
+
+    id: Mapped[int] = mapped_column(big_id(), primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    payload: Mapped[Any] = mapped_column(JsonStored)
+
+
+class SignalFunnel(Base):
+    """When one user first saw a signal and first acted on it, in microseconds; the earliest wins."""
+
+    __tablename__ = "signal_funnel"
+
+    signal_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    user_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    seen_at: Mapped[int | None] = mapped_column(BigInteger)
+    seen_source: Mapped[str | None] = mapped_column(Text)
+    executed_at: Mapped[int | None] = mapped_column(BigInteger)
+    executed_source: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_ROOM_FOR_UPDATES,)
