@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from stateful_engine.domain import clock
+from stateful_engine.domain.episodes import episode_key
 from stateful_engine.domain.extraction import ExtractedSignal
 from stateful_engine.domain.redaction import redact
 from stateful_engine.domain.returns import risk_reward
 from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.recording import stamping
 
 CONTEXT_COLUMNS = ("query_id", "endpoint", "experiment", "variant", "user_agent", "ip_address")
 ATTRIBUTION_COLUMNS = (
@@ -56,11 +59,27 @@ def signal_row(
         "extra": signal.extra,
         "is_executed": False,
         "outcome": Outcome.PENDING.value,
+        "episode_key": _episode(signal, created_us),
         "created_at": created_us,
         "updated_at": created_us,
     }
     row.update((name, context.get(name)) for name in CONTEXT_COLUMNS)
+    return _stamped(row, context.get("stamp") or stamping.current())
+
+
+def _stamped(row: dict[str, Any], stamp: stamping.Stamp | None) -> dict[str, Any]:
+    """A signal under an experiment names the variant, and the unit that it was served to."""
+    if stamp is not None and row["experiment"] is None:
+        row.update(stamping.columns(stamp))
+        row["extra"] = {**row["extra"], "experiment_unit": stamp.unit}
     return row
+
+
+def _episode(signal: ExtractedSignal, created_us: int) -> str | None:
+    """What signals of one candle have in common; without a symbol there is no such thing."""
+    if signal.symbol is None:
+        return None
+    return episode_key(signal.symbol, signal.timeframe or "", clock.from_epoch_us(created_us))
 
 
 def _risk_reward(signal: ExtractedSignal) -> float | None:
@@ -102,6 +121,7 @@ def query_row(
     }
     row.update((name, response.get(name)) for name in USAGE_COLUMNS)
     row.update((name, context.get(name, query.get(name))) for name in ATTRIBUTION_COLUMNS)
+    row.update(stamping.columns(context.get("stamp") or stamping.current()))
     return row
 
 

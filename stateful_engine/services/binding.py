@@ -39,6 +39,11 @@ class Bound:
     def _database(self) -> Database:
         return self._own or current_runtime().database
 
+    def _catch_up(self) -> None:
+        """Before a read: let what this process recorded a moment ago be stored."""
+        if self._own is None:
+            current_runtime().recorder.catch_up()
+
 
 def _given(source: Any, db_path: Any, database_url: str | None) -> Database | None:
     named = [value for value in (source, db_path, database_url) if value is not None]

@@ -17,6 +17,7 @@ TABLE = "gpt_query_log"
 
 _FAILED = column("is_successful").is_(False)
 _WITH_SESSION = text("session_id IS NOT NULL")
+_STAMPED = text("experiment IS NOT NULL")
 
 
 class GPTQueryLog(Base):
@@ -52,8 +53,11 @@ class GPTQueryLog(Base):
     error_message: Mapped[str | None]
     feedback_rating: Mapped[int | None] = mapped_column(Integer)
     created_at: Mapped[datetime]
+    experiment: Mapped[str | None]
+    variant: Mapped[str | None]
 
     __table_args__ = (
+        Index("ix_gpt_query_log_experiment", "experiment", "id", postgresql_where=_STAMPED, sqlite_where=_STAMPED),
         Index(None, "created_at", "id"),
         Index(None, "endpoint", "created_at", "id"),
         Index(

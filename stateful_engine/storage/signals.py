@@ -22,6 +22,8 @@ __all__ = ["SignalFilters", "SignalHistory", "find", "lock", "page", "set_execut
 
 TABLE = "signal_history"
 
+_STAMPED = text("experiment IS NOT NULL")
+
 RESULT_COLUMNS = (
     "outcome",
     "pnl_percentage",
@@ -123,6 +125,7 @@ class SignalHistory(Base):
         Index(None, "action", "created_at", "id"),
         Index(None, "outcome", "created_at", "id"),
         Index(None, "source_engine", "created_at", "id"),
+        Index("ix_signal_history_experiment", "experiment", "id", postgresql_where=_STAMPED, sqlite_where=_STAMPED),
         {
             "info": {
                 "key": "signal_id",

@@ -11,11 +11,13 @@ from stateful_engine.storage import (
     actions,
     api_keys,
     conversations,
+    experiments,
     gpt_queries,
     idempotency,
     interactions,
     journal,
     recommendations,
+    rollup_tables,
     scanner,
     signals,
 )
@@ -30,8 +32,10 @@ MODULES = (
     scanner,
     actions,
     journal,
+    experiments,
     api_keys,
     idempotency,
+    rollup_tables,
 )
 
 metadata: MetaData = Base.metadata

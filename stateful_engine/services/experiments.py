@@ -1,0 +1,453 @@
+"""`Experiments`: which model, prompt or engine gives better signals.
+
+`assign` answers in every situation; only `declare` changes what is served after an experiment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from stateful_engine.domain import clock
+from stateful_engine.domain.experiment_design import (
+    Design,
+    ExperimentDesign,
+    ExperimentStatus,
+    Variant,
+    check_coverage_growth,
+    check_design,
+    design_of,
+    layer_conflicts,
+    serve,
+    unit_of,
+)
+from stateful_engine.domain.planning import Plan, plan
+from stateful_engine.errors import (
+    ConflictError,
+    Fault,
+    InvalidInputError,
+    NotFoundError,
+    StatefulEngineError,
+)
+from stateful_engine.logging import logger
+from stateful_engine.recording import stamping
+from stateful_engine.services import inputs
+from stateful_engine.services.binding import Bound
+from stateful_engine.services.trial_reports import Mark, report
+from stateful_engine.storage import experiments
+from stateful_engine.storage.experiments import Experiment
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+CONTROL = "A"
+DEFAULT_HORIZON = timedelta(days=1)
+DEFAULT_BLOCK = timedelta(hours=4)
+KNOWN_SETTINGS = frozenset(
+    {
+        *("coverage", "layer", "design", "primary_metric", "primaries", "guardrails", "margins", "horizon_seconds"),
+        *("block_seconds", "planned_n", "targeting", "forced", "cheaper", "alpha"),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a unit is served: `variant` ("A" or "B"), its `config`, and why.
+
+    `in_experiment` says whether the unit counts once it is exposed.
+    """
+
+    experiment: str
+    variant: str
+    config: Any
+    reason: str
+    unit: str
+    in_experiment: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """An experiment as assignment needs it."""
+
+    id: int
+    design: ExperimentDesign
+    status: ExperimentStatus
+    winner: str | None
+    configs: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Experiments(Bound):
+    """Creates, serves and judges experiments.
+
+    >>> experiments = Experiments()
+    >>> experiments.create("prompt-v2", {"prompt": "v1"}, {"prompt": "v2"})
+    >>> experiments.start("prompt-v2")
+    >>> assignment = experiments.assign("prompt-v2", user_id)
+    >>> with experiments.exposed(assignment):
+    ...     answer_with(assignment.config)
+    """
+
+    # Their life
+
+    def create(
+        self,
+        name: str,
+        variant_a: Any,
+        variant_b: Any,
+        description: str = "",
+        weight_a: float = 0.5,
+        **design: Any,
+    ) -> dict[str, Any]:
+        """Write an experiment down; raises `InvalidInputError` with every fault, `ConflictError` for a taken name.
+
+        `design` may hold `design` ("user", "signal", "switchback", "paired"), `coverage`, `layer` (name, low, high),
+        `primary_metric` or `primaries`, `guardrails`, `margins`, `horizon_seconds`, `block_seconds`, `planned_n`,
+        `targeting`, `forced`, `cheaper` and `alpha`.
+        """
+        values = _row_of(name, variant_a, variant_b, weight_a, design) | {"description": inputs.text(description)}
+        with self._database.transaction() as session:
+            if not experiments.insert(session, values):
+                raise ConflictError(f"an experiment is called {name!r} already; choose another name")
+            return _shown(_required(experiments.find(session, name), name))
+
+    def start(self, name: str) -> dict[str, Any]:
+        """Begin to serve both variants, or go on after a pause; the design is frozen from here on."""
+        with self._changing(name) as (session, row):
+            if row.ended_at is not None:
+                raise ConflictError(f"{name!r} has ended; start a new version with `change`")
+            _refuse_overlap(session, row)
+            row.active, row.paused = True, False
+            row.started_at = row.started_at or clock.now()
+            return _shown(row)
+
+    def pause(self, name: str) -> dict[str, Any]:
+        """Serve control to everybody until `start` is called again."""
+        with self._changing(name) as (_, row):
+            if not row.active:
+                raise ConflictError(f"{name!r} is not running; start it first")
+            row.paused = True
+            return _shown(row)
+
+    def stop(self, name: str) -> dict[str, Any]:
+        """End the experiment: control is served until a winner is declared. A snapshot of the results is kept."""
+        results = self.results(name)
+        with self._changing(name) as (session, row):
+            if row.active or row.ended_at is None:
+                row.active, row.paused, row.ended_at = False, False, clock.now()
+                _keep_snapshot(session, row, results)
+            return _shown(row)
+
+    def declare(self, name: str, variant: str | None) -> dict[str, Any]:
+        """Serve `variant` to everybody from now on; None takes the declaration back."""
+        with self._changing(name) as (_, row):
+            if variant not in (None, "A", "B"):
+                raise InvalidInputError(f"{variant!r} is no variant; declare A or B")
+            row.winner = variant
+            if variant is not None and row.active:
+                row.active, row.paused, row.ended_at = False, False, clock.now()
+            return _shown(row)
+
+    def change(self, name: str, **design: Any) -> dict[str, Any]:
+        """Change the design. A draft is changed in place; once started, coverage may grow, anything else starts a new
+        version whose units are dealt anew.
+        """
+        with self._changing(name) as (session, row):
+            if row.started_at is not None and set(design) == {"coverage"}:
+                row.coverage = check_coverage_growth(row.coverage, _number(design["coverage"], "coverage"))
+                return _shown(row)
+            values = _row_of(
+                row.name,
+                design.pop("variant_a", row.variant_a),
+                design.pop("variant_b", row.variant_b),
+                design.pop("weight_a", row.weight_a),
+                {**_settings_of(row), **design},
+            )
+            for column in set(values) - {"name", "created_at", "version"}:
+                setattr(row, column, values[column])
+            if row.started_at is not None:
+                _keep_snapshot(session, row, self._results_of(session, row, None))
+                row.version += 1
+                row.started_at, row.ended_at, row.winner = clock.now(), None, None
+                row.active, row.paused = True, False
+            return _shown(row)
+
+    def get(self, name: str) -> dict[str, Any]:
+        """The experiment as a dict; raises `NotFoundError`."""
+        with self._database.reading() as session:
+            return _shown(_required(experiments.find(session, name), name))
+
+    def recent(self, limit: int = 100) -> list[dict[str, Any]]:
+        """The newest experiments first."""
+        with self._database.reading() as session:
+            return [_shown(row) for row in experiments.all_of(session, limit=inputs.limit(limit, most=100))]
+
+    # Serving
+
+    def assign(
+        self,
+        name: str,
+        user_id: Any = None,
+        *,
+        attributes: Mapping[str, Any] | None = None,
+        episode: str | None = None,
+        at: datetime | None = None,
+    ) -> Assignment:
+        """Which variant to serve; never raises and never answers with nothing.
+
+        Unknown or paused experiments and a database that is away give control, or what the hash says, with a reason.
+        """
+        unit = inputs.text(user_id) or ""
+        try:
+            return self._assign(name, unit, attributes, episode, at)
+        except StatefulEngineError as error:
+            logger.warning("experiment %r serves control (%s)", str(name)[:64], error.code)
+            return Assignment(str(name), CONTROL, None, error.code.lower(), unit)
+
+    def _assign(
+        self, name: str, user: str, attributes: Mapping[str, Any] | None, episode: str | None, at: datetime | None
+    ) -> Assignment:
+        with self._database.reading() as session:
+            row = experiments.find(session, name)
+            if row is None:
+                return Assignment(str(name), CONTROL, None, "unknown_experiment", user)
+            running = _running(row)
+            unit = unit_of(running.design, user_id=user or None, episode=episode, at=at or clock.now())
+            stored = None if unit is None else experiments.stored_variant(session, running.id, unit, row.version)
+        if unit is None:
+            return Assignment(name, CONTROL, running.configs.get(CONTROL), "unit_missing", user)
+        served = serve(
+            running.design,
+            unit,
+            status=running.status,
+            winner=running.winner,
+            stored=stored,
+            attributes={**(attributes or {}), "user_id": user},
+        )
+        variant = served.variant
+        if served.in_experiment and stored is None:
+            variant = self._kept(running, unit, variant)
+        return Assignment(
+            name, variant, running.configs.get(variant), str(served.reason), unit, in_experiment=served.in_experiment
+        )
+
+    def _kept(self, running: _Running, unit: str, variant: str) -> str:
+        """The variant that is stored for a unit: this one, or the one that another process stored first."""
+        values = {
+            "experiment_id": running.id,
+            "user_id": unit,
+            "variant": variant,
+            "version": running.design.version,
+            "assigned_at": clock.now(),
+        }
+        with self._database.transaction() as session:
+            experiments.keep(session, values)
+            return experiments.stored_variant(session, running.id, unit, running.design.version) or variant
+
+    @contextmanager
+    def exposed(self, assignment: Assignment) -> Iterator[Assignment]:
+        """Note that the variant is shown, and stamp it on everything recorded inside the block."""
+        if not assignment.in_experiment:
+            yield assignment
+            return
+        self._note_exposure(assignment)
+        with stamping.stamped(stamping.Stamp(assignment.experiment, assignment.variant, assignment.unit)):
+            yield assignment
+
+    def _note_exposure(self, assignment: Assignment) -> None:
+        try:
+            with self._database.transaction() as session:
+                row = experiments.find(session, assignment.experiment)
+                if row is not None:
+                    experiments.expose(session, row.id, assignment.unit, clock.now())
+        except StatefulEngineError as error:
+            logger.warning("an exposure of %r could not be noted (%s)", assignment.experiment, error.code)
+
+    # Judging
+
+    def results(self, name: str, *, mark: Mark | None = None) -> dict[str, Any]:
+        """The verdict so far with every figure behind it.
+
+        `mark(symbol, at)` gives the last price at or before a moment, for signals that are still open at their horizon;
+        without it they are reported as unmarked.
+        """
+        self._catch_up()
+        with self._database.reading() as session:
+            return self._results_of(session, _required(experiments.find(session, name), name), mark)
+
+    def snapshot(self, name: str, *, mark: Mark | None = None) -> dict[str, Any]:
+        """Keep the results as they are now, unchangeably, and return them."""
+        results = self.results(name, mark=mark)
+        with self._changing(name) as (session, row):
+            return {**results, "snapshot_id": _keep_snapshot(session, row, results)}
+
+    def snapshots(self, name: str) -> list[dict[str, Any]]:
+        """The kept results, newest first."""
+        with self._database.reading() as session:
+            row = _required(experiments.find(session, name), name)
+            return [
+                {"snapshot_id": one.id, "taken_at": one.taken_at.isoformat(), "results": one.results}
+                for one in experiments.snapshots(session, row.id)
+            ]
+
+    def plan(self, metric: str, mde: float, sd: float | None = None, **details: Any) -> Plan:
+        """How many signals and weeks it takes to find a true difference of `mde`; see `domain.planning.plan`."""
+        return plan(metric, mde, sd, **details)
+
+    def _results_of(self, session: Session, row: Experiment, mark: Mark | None) -> dict[str, Any]:
+        now = clock.now()
+        design = _running(row).design
+        since = row.started_at or row.created_at
+        days = ((row.ended_at or now) - since).total_seconds() / 86_400 if row.started_at else 0.0
+        units = experiments.exposed_units(session, row.id, row.version)
+        failures = experiments.failed_queries(session, row.name, since)
+        found = experiments.exposed_signals(session, row.name, since)
+        shown = {"status": _status(row).value, "winner": row.winner}
+        return shown | report(design, found, now=now, days=days, units=units, failures=failures, mark=mark)
+
+    @contextmanager
+    def _changing(self, name: str) -> Iterator[tuple[Session, Experiment]]:
+        with self._database.transaction() as session:
+            yield session, _required(experiments.lock(session, name), name)
+
+
+def _required(row: Experiment | None, name: str) -> Experiment:
+    if row is None:
+        raise NotFoundError(
+            f"no experiment is called {str(name)[:64]!r}; list them with GET /experiments", code="EXPERIMENT_NOT_FOUND"
+        )
+    return row
+
+
+def _row_of(name: str, variant_a: Any, variant_b: Any, weight_a: Any, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of a checked design."""
+    unknown = set(given) - KNOWN_SETTINGS
+    if unknown:
+        faults = tuple(Fault(f"/{key}", f"there is no setting {key!r}", "UNKNOWN") for key in sorted(unknown))
+        raise InvalidInputError(f"unknown settings; use {', '.join(sorted(KNOWN_SETTINGS))}", errors=faults)
+    primaries = tuple(given.get("primaries") or [given.get("primary_metric") or "expectancy_r"])
+    layer = given.get("layer")
+    settings = {
+        "primaries": list(primaries),
+        "guardrails": list(given.get("guardrails") or ()),
+        "margins": dict(given.get("margins") or {}),
+        "block_seconds": given.get("block_seconds"),
+        "targeting": given.get("targeting"),
+        "forced": dict(given.get("forced") or {}),
+        "cheaper": given.get("cheaper"),
+        "alpha": given.get("alpha", 0.05),
+    }
+    values = {
+        "name": name,
+        "variant_a": variant_a,
+        "variant_b": variant_b,
+        "weight_a": _number(weight_a, "weight_a"),
+        "coverage": _number(given.get("coverage", 1.0), "coverage"),
+        "version": 1,
+        "layer": None if layer is None else list(layer),
+        "design": design_of(str(given.get("design") or Design.USER.value)).value,
+        "primary_metric": primaries[0],
+        "settings": settings,
+        "horizon_seconds": inputs.whole(
+            given.get("horizon_seconds") or DEFAULT_HORIZON.total_seconds(), "horizon_seconds"
+        ),
+        "planned_n": None if given.get("planned_n") is None else inputs.whole(given["planned_n"], "planned_n"),
+        "created_at": clock.now(),
+    }
+    check_design(_design_of_values(values))
+    return values
+
+
+def _design_of_values(values: Mapping[str, Any]) -> ExperimentDesign:
+    settings = values["settings"] or {}
+    layer = values["layer"]
+    block = settings.get("block_seconds")
+    return ExperimentDesign(
+        name=values["name"],
+        variants=(Variant("A", values["weight_a"]), Variant("B", round(1.0 - values["weight_a"], 10))),
+        design=Design(values["design"]),
+        version=values["version"],
+        primaries=tuple(settings.get("primaries") or (values["primary_metric"],)),
+        guardrails=tuple(settings.get("guardrails") or ()),
+        coverage=values["coverage"],
+        layer=None if layer is None else (str(layer[0]), float(layer[1]), float(layer[2])),
+        targeting=settings.get("targeting"),
+        forced=settings.get("forced") or {},
+        horizon=timedelta(seconds=values["horizon_seconds"]),
+        margins=settings.get("margins") or {},
+        planned_n=values["planned_n"],
+        cheaper=settings.get("cheaper"),
+        alpha=settings.get("alpha") or 0.05,
+        block=DEFAULT_BLOCK if block is None else timedelta(seconds=block),
+    )
+
+
+def _number(value: Any, name: str) -> float:
+    return inputs.finite(value, name)
+
+
+def _running(row: Experiment) -> _Running:
+    values = {column.name: getattr(row, column.name) for column in Experiment.__table__.columns}
+    configs = {"A": row.variant_a, "B": row.variant_b}
+    return _Running(row.id, _design_of_values(values), _status(row), row.winner, configs)
+
+
+def _status(row: Experiment) -> ExperimentStatus:
+    if row.ended_at is not None:
+        return ExperimentStatus.STOPPED
+    if row.started_at is None:
+        return ExperimentStatus.DRAFT
+    return ExperimentStatus.PAUSED if row.paused else ExperimentStatus.RUNNING
+
+
+def _settings_of(row: Experiment) -> dict[str, Any]:
+    """The design of a stored experiment as `create` takes it."""
+    settings = {name: value for name, value in (row.settings or {}).items() if value is not None}
+    return settings | {
+        "coverage": row.coverage,
+        "layer": row.layer,
+        "design": row.design,
+        "horizon_seconds": row.horizon_seconds,
+        "planned_n": row.planned_n,
+    }
+
+
+def _refuse_overlap(session: Session, row: Experiment) -> None:
+    """Experiments of one layer share no unit: their slices must not overlap."""
+    wanted = _running(row).design.layer
+    if wanted is None:
+        return
+    taken = {}
+    for other in experiments.all_of(session):
+        layer = _running(other).design.layer
+        if other.active and other.id != row.id and layer is not None:
+            taken[other.name] = layer
+    conflicts = layer_conflicts(wanted, taken)
+    if conflicts:
+        raise ConflictError(f"the slice of layer {wanted[0]!r} overlaps {', '.join(conflicts)}; choose a free slice")
+
+
+def _keep_snapshot(session: Session, row: Experiment, results: Mapping[str, Any]) -> int:
+    values = {"experiment_id": row.id, "version": row.version, "taken_at": clock.now(), "results": dict(results)}
+    return experiments.add_snapshot(session, values)
+
+
+def _shown(row: Experiment) -> dict[str, Any]:
+    """An experiment as JSON."""
+    return {
+        "name": row.name,
+        "description": row.description,
+        "variant_a": row.variant_a,
+        "variant_b": row.variant_b,
+        "weight_a": row.weight_a,
+        "version": row.version,
+        "status": _status(row).value,
+        "winner": row.winner,
+        "created_at": row.created_at.isoformat(),
+        "started_at": None if row.started_at is None else row.started_at.isoformat(),
+        "ended_at": None if row.ended_at is None else row.ended_at.isoformat(),
+        **_settings_of(row),
+    }

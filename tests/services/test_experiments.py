@@ -1,0 +1,228 @@
+"""Experiments: assigned once, stamped on what is made under them, judged on every exposed signal."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from stateful_engine.errors import ConflictError, InvalidInputError, NotFoundError
+from stateful_engine.extension import Runtime
+from stateful_engine.services.experiments import Experiments
+from stateful_engine.storage.database import Database
+from stateful_engine.storage.experiments import Assignment
+from stateful_engine.storage.gpt_queries import QueryFilters
+
+LONG = {"symbol": "BTCUSDT", "timeframe": "1H", "action": "BUY", "entry_price": 100.0, "stop_loss": 98.0}
+
+
+@pytest.fixture
+def experiments(runtime: Runtime) -> Experiments:
+    return Experiments(runtime.database)
+
+
+def started(experiments: Experiments, name: str = "prompt-v2", **design: Any) -> Experiments:
+    experiments.create(name, {"prompt": "v1"}, {"prompt": "v2"}, **design)
+    experiments.start(name)
+    return experiments
+
+
+def test_a_unit_keeps_its_variant_whatever_happens_to_the_process(runtime: Runtime, experiments: Experiments) -> None:
+    started(experiments)
+    first = {user: experiments.assign("prompt-v2", user).variant for user in range(100)}
+    assert set(first.values()) == {"A", "B"}
+    elsewhere = Experiments(database_url=runtime.database.engine.url.render_as_string(hide_password=False))
+    assert {user: elsewhere.assign("prompt-v2", user).variant for user in range(100)} == first
+
+
+def test_sixteen_threads_and_a_hundred_users_make_one_row_each(runtime: Runtime, experiments: Experiments) -> None:
+    started(experiments)
+    seen: list[dict[int, str]] = []
+    errors: list[Exception] = []
+    start = threading.Barrier(16)
+
+    def assign_all() -> None:
+        try:
+            start.wait()
+            seen.append({user: experiments.assign("prompt-v2", user).variant for user in range(100)})
+        except Exception as error:  # noqa: BLE001  whatever it is, the test shows it
+            errors.append(error)
+
+    threads = [threading.Thread(target=assign_all) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert all(one == seen[0] for one in seen)
+    with runtime.database.reading() as session:
+        assert session.query(Assignment).count() == 100
+
+
+def test_the_same_users_get_the_same_variants_on_a_fresh_database_of_either_kind(experiments: Experiments) -> None:
+    started(experiments)
+    assert "".join(experiments.assign("prompt-v2", user).variant for user in range(24)) == "AAABBABBBBABBABABBBBAAAB"
+
+
+def test_the_config_of_the_variant_is_served(experiments: Experiments) -> None:
+    started(experiments)
+    served = {experiments.assign("prompt-v2", user).variant: user for user in range(50)}
+    assert experiments.assign("prompt-v2", served["A"]).config == {"prompt": "v1"}
+    assert experiments.assign("prompt-v2", served["B"]).config == {"prompt": "v2"}
+
+
+def test_assign_answers_in_every_situation(experiments: Experiments) -> None:
+    assert experiments.assign("no-such-thing", 1).variant == "A"
+    assert experiments.assign("no-such-thing", 1).reason == "unknown_experiment"
+    started(experiments)
+    assert experiments.assign("prompt-v2", None).reason == "unit_missing"
+    experiments.pause("prompt-v2")
+    assert {experiments.assign("prompt-v2", user).reason for user in range(20)} == {"paused"}
+    assert {experiments.assign("prompt-v2", user).variant for user in range(20)} == {"A"}
+    experiments.start("prompt-v2")
+    experiments.declare("prompt-v2", "B")
+    assert {experiments.assign("prompt-v2", user).variant for user in range(20)} == {"B"}
+
+
+def test_a_database_that_is_away_serves_control_with_the_reason() -> None:
+    away = Experiments(Database("postgresql://nobody@127.0.0.1:1/nowhere"))
+    served = away.assign("prompt-v2", 1)
+    assert (served.variant, served.reason) == ("A", "storage_unavailable")
+    with away.exposed(served):
+        pass
+
+
+def test_what_is_made_inside_the_block_carries_the_variant_and_nothing_else_does(
+    runtime: Runtime, experiments: Experiments
+) -> None:
+    started(experiments)
+    assignment = experiments.assign("prompt-v2", 7)
+    with experiments.exposed(assignment):
+        inside = runtime.state_manager.save_signal_history(LONG)
+        query = runtime.state_manager.log_gpt_query({"endpoint": "/x"}, {"status_code": 200})
+    outside = runtime.state_manager.save_signal_history(LONG)
+    signal = runtime.state_manager.get_signal(inside) or {}
+    assert (signal["experiment"], signal["variant"]) == ("prompt-v2", assignment.variant)
+    assert signal["extra"]["experiment_unit"] == "7"
+    assert (runtime.state_manager.get_signal(outside) or {})["experiment"] is None
+    [logged] = runtime.state_manager.query_page(QueryFilters(), None, 10).items
+    assert (logged["query_id"], logged["experiment"]) == (query, "prompt-v2")
+
+
+def test_stamps_of_concurrent_tasks_do_not_mix(runtime: Runtime, experiments: Experiments) -> None:
+    started(experiments)
+    units = {experiments.assign("prompt-v2", user).variant: user for user in range(50)}
+
+    async def answer(user: int) -> str:
+        with experiments.exposed(experiments.assign("prompt-v2", user)):
+            await asyncio.sleep(0)
+            return runtime.state_manager.save_signal_history(LONG)
+
+    async def both() -> list[str]:
+        return await asyncio.gather(answer(units["A"]), answer(units["B"]))
+
+    made = asyncio.run(both())
+    assert [(runtime.state_manager.get_signal(one) or {})["variant"] for one in made] == ["A", "B"]
+
+
+def test_results_count_every_exposed_signal_at_its_horizon(
+    runtime: Runtime, experiments: Experiments, clock: Any
+) -> None:
+    started(experiments, horizon_seconds=3600)
+    for user in range(40):
+        with experiments.exposed(experiments.assign("prompt-v2", user)):
+            signal_id = runtime.state_manager.save_signal_history(LONG)
+        if user % 2:
+            runtime.state_manager.record_outcome(signal_id, exit_price=104.0)
+    runtime.flush()
+    early = experiments.results("prompt-v2")
+    assert early["verdict"]["state"] == "COLLECTING"
+    assert early["maturity"]["share"] == 0
+    clock.advance(hours=2)
+    late = experiments.results("prompt-v2", mark=lambda symbol, at: 99.0)
+    arms = late["arms"]
+    assert sum(arm["metrics"]["expectancy_r"]["n"] for arm in arms.values()) == 40
+    total = sum(arm["metrics"]["expectancy_r"]["mean"] * arm["metrics"]["expectancy_r"]["n"] for arm in arms.values())
+    assert total == pytest.approx(20 * 2.0 + 20 * -0.5, abs=1e-3)
+    unmarked = experiments.results("prompt-v2")["maturity"]["arms"]
+    assert sum(arm["unmarked"] for arm in unmarked.values()) == 20
+    assert sum(arm["exposed_units"] for arm in arms.values()) == 40
+
+
+def test_signals_of_one_candle_are_one_cluster(runtime: Runtime, experiments: Experiments, clock: Any) -> None:
+    started(experiments, design="signal", horizon_seconds=3600)
+    for hour in range(6):
+        at = clock.now() + timedelta(hours=hour)
+        assignment = experiments.assign("prompt-v2", episode=f"BTCUSDT|1H|{at:%Y-%m-%dT%H:00Z}")
+        with experiments.exposed(assignment):
+            for _ in range(3):
+                runtime.state_manager.save_signal_history(LONG)
+        clock.advance(hours=1)
+    runtime.flush()
+    arms = experiments.results("prompt-v2")["arms"].values()
+    assert sum(arm["signals"] for arm in arms) == 18
+    assert sum(arm["metrics"]["execution_rate"]["clusters"] for arm in arms) == 6
+
+
+def test_a_change_after_the_start_is_a_new_version_that_deals_anew(experiments: Experiments) -> None:
+    started(experiments, coverage=0.5)
+    before = {user: experiments.assign("prompt-v2", user).variant for user in range(60)}
+    assert experiments.change("prompt-v2", coverage=1.0)["version"] == 1
+    assert all(
+        experiments.assign("prompt-v2", user).variant == before[user] for user in range(60) if before[user] == "B"
+    )
+    with pytest.raises(InvalidInputError, match="only grows"):
+        experiments.change("prompt-v2", coverage=0.2)
+    assert experiments.change("prompt-v2", weight_a=0.9)["version"] == 2
+    assert {user: experiments.assign("prompt-v2", user).variant for user in range(60)} != before
+    assert len(experiments.snapshots("prompt-v2")) == 1
+
+
+def test_experiments_of_one_layer_share_no_unit(experiments: Experiments) -> None:
+    started(experiments, "first", layer=("models", 0.0, 0.5))
+    experiments.create("second", "a", "b", layer=("models", 0.4, 1.0))
+    with pytest.raises(ConflictError, match="overlaps first"):
+        experiments.start("second")
+    started(experiments, "third", layer=("models", 0.5, 1.0))
+    both = [
+        user
+        for user in range(200)
+        if experiments.assign("first", user).in_experiment and experiments.assign("third", user).in_experiment
+    ]
+    assert both == []
+
+
+@pytest.mark.parametrize(
+    "design",
+    [
+        {"weight_a": 1.5},
+        {"weight_a": float("nan")},
+        {"primary_metric": "happiness"},
+        {"coverage": 2},
+        {"design": "astrology"},
+        {"alpha": 0.0001, "guardrails": ["nope"]},
+        {"colour": "red"},
+        {"horizon_seconds": -5},
+    ],
+)
+def test_a_design_that_cannot_be_run_is_refused(experiments: Experiments, design: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInputError):
+        experiments.create("broken", "a", "b", **design)
+    with pytest.raises(NotFoundError):
+        experiments.get("broken")
+
+
+def test_a_name_is_taken_once(experiments: Experiments) -> None:
+    experiments.create("once", "a", "b")
+    with pytest.raises(ConflictError, match="choose another name"):
+        experiments.create("once", "a", "b")
+
+
+def test_an_experiment_without_data_says_so(experiments: Experiments) -> None:
+    started(experiments)
+    results = experiments.results("prompt-v2")
+    assert results["verdict"]["state"] == "COLLECTING"
+    assert results["arms"]["A"]["metrics"]["expectancy_r"]["mean"] is None
