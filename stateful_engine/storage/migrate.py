@@ -157,7 +157,7 @@ def _run(context: EnvironmentContext, database: Database, connection: Connection
 
 def _run_offline(context: EnvironmentContext, database: Database) -> None:
     """`--sql`: print the statements instead of running them."""
-    context.configure(dialect_name=database.dialect, literal_binds=True, output_encoding="utf-8", **_options(database))
+    context.configure(dialect_name=database.dialect, literal_binds=True, **_options(database))
     with context.begin_transaction():
         if database.schema is not None:
             context.execute(f'CREATE SCHEMA IF NOT EXISTS "{database.schema}"')
