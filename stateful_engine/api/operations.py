@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import current_app, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from stateful_engine.api import analytics, fields, health, interactions, maintenance, queries, signals
+from stateful_engine.api import analytics, fields, health, interactions, maintenance, outcomes, queries, signals
 from stateful_engine.api.contract import DOOR_KEY, Answer, Call, Nothing, Operation, Reply
 from stateful_engine.api.door import Door
 from stateful_engine.api.schemas import Query
@@ -47,6 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *signals.OPERATIONS,
     *queries.OPERATIONS,
     *interactions.OPERATIONS,
+    *outcomes.OPERATIONS,
     *analytics.OPERATIONS,
     *maintenance.OPERATIONS,
     *health.OPERATIONS,

@@ -42,6 +42,7 @@ _DETAILS = {
     "string_too_long": "must have at most {max_length} characters",
     "string_too_short": "must not be empty",
     "too_long": "must have at most {max_length} items",
+    "too_short": "must have at least {min_length} items",
     "float_type": "must be a number",
     "int_type": "must be a whole number",
     "bool_type": "must be true or false",

@@ -57,6 +57,11 @@ class ResolutionReport:
     ambiguous: int = 0
     data_gaps: int = 0
 
+    def leave(self, reason: str, count: int = 1) -> None:
+        """Count signals that stayed open for this reason."""
+        if count:
+            self.left_open[reason] += count
+
     def add(self, resolution: Resolution) -> None:
         """Count a signal that was closed."""
         self.resolved += 1
@@ -121,7 +126,7 @@ class Outcomes:
         for signal in self._open_signals(run.source, signal_ids):
             fault = _fault(signal, run.policy)
             if fault is not None:
-                run.report.left_open[fault] += 1
+                run.report.leave(fault)
                 continue
             market = Market(signal.symbol, signal.timeframe)
             queues.setdefault(market, _Queue(signal.created_at)).ids.append(signal.id)
@@ -149,7 +154,7 @@ class Outcomes:
             for first in range(0, len(queue.ids), BATCH):
                 ids = queue.ids[first : first + BATCH]
                 if series is None:
-                    run.report.left_open[NO_CANDLES] += len(ids)
+                    run.report.leave(NO_CANDLES, len(ids))
                 else:
                     self._resolve_batch(run, ids, series, finer)
                 done += len(ids)
@@ -159,14 +164,14 @@ class Outcomes:
         with self._database.reading() as session:
             open_signals = outcomes.still_open(session, ids)
             moves = outcomes.stop_moves(session, [signal.signal_id for signal in open_signals])
-        run.report.left_open.update({CLOSED_MEANWHILE: len(ids) - len(open_signals)})
+        run.report.leave(CLOSED_MEANWHILE, len(ids) - len(open_signals))
         positions = [_position(signal, moves.get(signal.signal_id, ()), series, run.policy) for signal in open_signals]
         found = resolve_positions(positions, series, run.policy, finer=finer)
         ended = {s.id: r for s, r in zip(open_signals, found, strict=True) if r.exit_reason is not None}
         run.report.left_open.update(str(r.reason) for r in found if r.exit_reason is None)
         notes = {} if run.source.keeps_history else _notes(open_signals, found)
         closed = set(ended) if run.report.dry_run else self._write(run, series, ended, notes)
-        run.report.left_open.update({CLOSED_MEANWHILE: len(ended) - len(closed)})
+        run.report.leave(CLOSED_MEANWHILE, len(ended) - len(closed))
         for signal in open_signals:
             if signal.id in closed:
                 run.closed(signal.signal_id, ended[signal.id])

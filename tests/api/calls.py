@@ -19,6 +19,9 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "recordInteraction": {"interaction_type": "CLICK", "source": "TELEGRAM", "user_id": "u1"},
     "logQuery": {"query_data": query_data(), "response_data": response_data()},
     "cleanup": {"days_to_keep": 90},
+    "resolveOutcomes": {
+        "candles": [{"symbol": "BTCUSDT", "timeframe": "1H", "rows": [[1600000000000, 1.0, 2.0, 0.5, 1.5]]}]
+    },
 }
 
 

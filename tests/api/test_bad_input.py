@@ -120,7 +120,7 @@ def test_every_field_of_the_wrong_type_is_named(
     shared_client: FlaskClient, shared_signal: str, operation: Operation
 ) -> None:
     good = GOOD_BODIES[operation.name]
-    wrong: dict[str, Any] = {name: [[]] for name in good}
+    wrong: dict[str, Any] = {name: {} if isinstance(value, list) else [[]] for name, value in good.items()}
 
     answer = post(shared_client, operation, shared_signal, json.dumps(wrong))
 
