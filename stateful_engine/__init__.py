@@ -21,8 +21,10 @@ from stateful_engine.errors import (
     StorageUnavailableError,
 )
 from stateful_engine.extension import StatefulEngine
+from stateful_engine.logging import setup_file_logging
 from stateful_engine.services.actions import AnalyticsLogger
 from stateful_engine.services.conversations import ChatGPTLogger
+from stateful_engine.services.experiments import Experiments
 from stateful_engine.services.integrator import EnhancedSignalIntegrator
 from stateful_engine.services.journal import JournalRepo
 from stateful_engine.services.performance import PerformanceDashboard
@@ -57,6 +59,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "EnhancedSignalIntegrator",
+    "Experiments",
     "GPTQueryLog",
     "InvalidInputError",
     "MalformedRequestError",
@@ -77,6 +80,7 @@ __all__ = [
     "UserInteraction",
     "cache_analytics_data",
     "get_cached_analytics_data",
+    "setup_file_logging",
     "get_enhanced_integrator",
     "get_signal_analytics_summary",
     "get_state_manager",

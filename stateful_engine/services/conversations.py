@@ -11,6 +11,7 @@ from stateful_engine.domain.pricing import cost_of
 from stateful_engine.domain.usage import Usage, usage_of
 from stateful_engine.domain.vocabulary import MessageRole
 from stateful_engine.errors import Fault, InvalidInputError, NotFoundError
+from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.storage import conversations
@@ -78,11 +79,12 @@ class ChatGPTLogger(Bound):
             "latency_ms": inputs.optional_finite(latency_ms, "latency_ms"),
             "cost_usd": _cost(cost_usd, model, counted),
             **counted.columns(),
+            **stamping.columns(stamping.current()),
         }
         with self._database.transaction() as session:
             message_id = conversations.add_message(session, values)
         if message_id is None:
-            raise _unknown(conversation_id)
+            raise unknown_conversation(conversation_id)
         return message_id
 
     def end_conversation(self, conversation_id: int) -> None:
@@ -90,7 +92,7 @@ class ChatGPTLogger(Bound):
         with self._database.transaction() as session:
             found = conversations.end(session, inputs.whole(conversation_id, "conversation_id"), clock.now())
         if not found:
-            raise _unknown(conversation_id)
+            raise unknown_conversation(conversation_id)
 
     def close_stale(self, idle_seconds: float) -> int:
         """End the conversations that nobody has written in for `idle_seconds`; how many."""
@@ -103,7 +105,7 @@ class ChatGPTLogger(Bound):
         wanted = inputs.whole(conversation_id, "conversation_id")
         with self._database.reading() as session:
             if not conversations.exists(session, wanted):
-                raise _unknown(conversation_id)
+                raise unknown_conversation(conversation_id)
             rows = conversations.messages(session, wanted, limit=inputs.limit(limit, most=10_000))
             return [_message_dict(row) for row in rows]
 
@@ -171,7 +173,8 @@ def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.timestamp()
 
 
-def _unknown(conversation_id: Any) -> NotFoundError:
+def unknown_conversation(conversation_id: Any) -> NotFoundError:
+    """The error for an id that no conversation has."""
     return NotFoundError(
         f"no conversation has the id {str(conversation_id)[:40]}; start one with start_conversation",
         code="CONVERSATION_NOT_FOUND",

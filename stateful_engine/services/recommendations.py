@@ -12,9 +12,11 @@ from stateful_engine.domain.returns import risk_reward
 from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.errors import ConflictError, Fault, InvalidInputError, NotFoundError
+from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
-from stateful_engine.storage import recommendations
+from stateful_engine.services.conversations import unknown_conversation
+from stateful_engine.storage import conversations, recommendations
 
 MORE = ("signal_id", "model", "experiment", "variant")
 MAX_REASONING = 64 * 2**10
@@ -65,12 +67,15 @@ class RecommendationLogger(Bound):
             "conversation_id": None if conversation_id is None else inputs.whole(conversation_id, "conversation_id"),
             "generation_time": inputs.optional_finite(generation_time, "generation_time"),
             "created_at": clock.now(),
+            **stamping.columns(stamping.current()),
             **{name: inputs.text(more[name]) for name in MORE if more.get(name) is not None},
         }
         if not values["symbol"]:
             detail = "symbol is missing; send the instrument, for example XAUUSD"
             raise InvalidInputError(detail, errors=(Fault("/symbol", detail, "MISSING"),))
         with self._database.transaction() as session:
+            if conversation_id is not None and not conversations.exists(session, values["conversation_id"]):
+                raise unknown_conversation(conversation_id)
             return recommendations.insert(session, values)
 
     def mark_executed(self, rec_id: int, ticket: Any = None) -> None:

@@ -14,7 +14,7 @@ from stateful_engine.domain import clock
 from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.domain.vocabulary import Outcome
-from stateful_engine.storage import gpt_queries, interactions, pages, rollups
+from stateful_engine.storage import gpt_queries, interactions, journal, pages, rollups
 from stateful_engine.storage.base import Base, JsonFiltered, JsonStored, ShortText, big_id, plain, to_dict
 from stateful_engine.storage.pages import Page
 
@@ -266,7 +266,7 @@ def open_signals(
 def timeline(session: Session, signal: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What happened around a signal (as `find` gives it), oldest first: `[{at, kind, data}]`.
 
-    Kinds are `query`, `signal`, `interaction` and `outcome`.
+    Kinds are `query`, `signal`, `interaction`, `journal` and `outcome`.
     """
     events = [_event("signal", signal["created_at"], {"signal_id": signal["signal_id"], "action": signal["action"]})]
     if signal["query_id"] is not None:
@@ -276,6 +276,8 @@ def timeline(session: Session, signal: Mapping[str, Any]) -> list[dict[str, Any]
             events.append(_event("query", query["created_at"], query))
     for interaction in interactions.of_signal(session, signal["signal_id"]):
         events.append(_event("interaction", interaction["created_at"], interaction))
+    for entry in journal.of_signal(session, signal["signal_id"]):
+        events.append(_event("journal", entry["timestamp"], entry))
     if signal["outcome"] != Outcome.PENDING.value:
         result = {name: plain(signal[name]) for name in RESULT_COLUMNS}
         events.append(_event("outcome", signal["closed_at"] or signal["updated_at"], result))
