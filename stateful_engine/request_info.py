@@ -15,7 +15,7 @@ from uuid import UUID
 import orjson
 from werkzeug.exceptions import HTTPException
 
-from stateful_engine.domain.redaction import redact, redact_text
+from stateful_engine.domain.redaction import is_secret, redact, redact_text
 from stateful_engine.domain.vocabulary import InteractionSource
 
 if TYPE_CHECKING:
@@ -28,9 +28,13 @@ MAX_HEADER_LENGTH = 256
 MAX_PARAMS_BYTES = 64 * 2**10
 MAX_LIST_ITEMS = 20
 MAX_DEPTH = 32
+SHORT = 20
+"""A plain word below this length is no key, no token and no address: `BTCUSDT` needs no search for secrets."""
+
 
 _SENTENCES_IN_ORDER = ("user_query", "query", "prompt", "question", "message")
 _SENTENCES = frozenset(_SENTENCES_IN_ORDER)
+_API = InteractionSource.API.value
 _AGENTS: tuple[tuple[str, str], ...] = (
     ("ChatGPT-User", InteractionSource.CHAT_GPT.value),
     ("OAI-SearchBot", InteractionSource.CHAT_GPT.value),
@@ -68,34 +72,35 @@ class RequestInfo(NamedTuple):
     def from_request(cls, request: Request, settings: Settings) -> RequestInfo:
         """Read `request`; its body only when it is JSON of at most 64 KiB, and only through the cache Flask keeps."""
         header = request.environ.get
+        rule = request.url_rule
         lookup = _parameters(request)
         params = _storable(lookup, settings.redact)
-        agent = _cut(header("HTTP_USER_AGENT"), MAX_AGENT_LENGTH)
-        user = header("HTTP_OPENAI_EPHEMERAL_USER_ID")
-        if user and settings.hash_user_ids:
+        agent = header("HTTP_USER_AGENT", "")[:MAX_AGENT_LENGTH] or None
+        referer = header("HTTP_REFERER", "")[:MAX_AGENT_LENGTH] or None
+        user = header("HTTP_OPENAI_EPHEMERAL_USER_ID", "")[:MAX_HEADER_LENGTH] or None
+        if user is not None and settings.hash_user_ids:
             user = hashed_user_id(user)
         return cls(
-            request.url_rule.rule if request.url_rule is not None else request.path,
+            request.path if rule is None else rule.rule,
             request.method,
             params,
             lookup,
-            _sentence(params),
+            None if _SENTENCES.isdisjoint(params) else _sentence(params),
             agent,
             request.remote_addr if settings.store_ip else None,
-            _cut(header("HTTP_X_SESSION_ID") or lookup.get("session_id")),
-            _referer(header("HTTP_REFERER")),
-            _cut(header("HTTP_OPENAI_CONVERSATION_ID")),
-            _cut(user),
-            _cut(header("HTTP_OPENAI_GPT_ID")),
-            _cut(header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT")),
-            source_of(agent),
+            header("HTTP_X_SESSION_ID", "")[:MAX_HEADER_LENGTH] or _session_of(lookup),
+            referer and redact_text(referer),
+            header("HTTP_OPENAI_CONVERSATION_ID", "")[:MAX_HEADER_LENGTH] or None,
+            user,
+            header("HTTP_OPENAI_GPT_ID", "")[:MAX_HEADER_LENGTH] or None,
+            (header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT", ""))[:MAX_HEADER_LENGTH] or None,
+            _API if agent is None else source_of(agent),
         )
 
     @classmethod
     def outside(cls, endpoint: str, method: str = "CALL") -> RequestInfo:
         """What is known of a call that no request made: a job of a scheduler, a function of the host."""
-        source = InteractionSource.API.value
-        return cls(endpoint, method, {}, {}, None, None, None, None, None, None, None, None, None, source)
+        return cls(endpoint, method, {}, {}, None, None, None, None, None, None, None, None, None, _API)
 
 
 def source_of(agent: str | None) -> str:
@@ -104,7 +109,7 @@ def source_of(agent: str | None) -> str:
         for mark, source in _AGENTS:
             if mark in agent:
                 return source
-    return InteractionSource.API.value
+    return _API
 
 
 def hashed_user_id(user_id: str) -> str:
@@ -112,20 +117,13 @@ def hashed_user_id(user_id: str) -> str:
     return hashlib.sha256(b"stateful_engine:" + user_id.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def _cut(value: Any, longest: int = MAX_HEADER_LENGTH) -> str | None:
-    """At most `longest` characters of a text; None for nothing and for what is no text."""
-    return value[:longest] if value and isinstance(value, str) else None
-
-
-def _referer(value: str | None) -> str | None:
-    """The page that led here, without the secrets that its address may carry."""
-    return redact_text(value[:MAX_AGENT_LENGTH]) if value else None
+def _session_of(lookup: Mapping[str, Any]) -> str | None:
+    session = lookup.get("session_id")
+    return session[:MAX_HEADER_LENGTH] or None if isinstance(session, str) else None
 
 
 def _sentence(params: Mapping[str, Any]) -> str | None:
     """What the user typed, where a parameter holds it as text."""
-    if _SENTENCES.isdisjoint(params):
-        return None
     said = (params.get(name) for name in _SENTENCES_IN_ORDER)
     return next((text for text in said if isinstance(text, str) and text), None)
 
@@ -187,7 +185,12 @@ def _json_body(request: Request) -> Any:
 
 def _storable(params: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
     """`params` as they may reach the disk: secrets replaced, long lists named by their length."""
-    shown: dict[str, Any] = redact(shortened(params), keys)
+    shown: dict[str, Any] = {}
+    for name, value in params.items():
+        if isinstance(value, str) and len(value) < SHORT and value.isalnum() and not is_secret(name, keys):
+            shown[name] = value
+        else:
+            shown[name] = redact({name: shortened(value)}, keys)[name]
     return shown
 
 

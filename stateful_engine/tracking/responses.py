@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 from werkzeug.datastructures import Headers
@@ -18,8 +18,6 @@ from stateful_engine.domain.redaction import clean_json
 
 if TYPE_CHECKING:
     from flask import Flask, Response
-
-T = TypeVar("T")
 
 SIGNAL_HEADER = "X-Signal-ID"
 QUERY_HEADER = "X-Query-ID"
@@ -179,17 +177,15 @@ def with_ids(
     data = None
     if answer is not None and _FIXED_BODY.isdisjoint(present):
         data = with_signal_ids(answer, ids.signal_ids)
-    copied = _copy(response)
-    copied.headers = _copy(response.headers)
-    if data is not None:
-        copied.response = [data]
-        if "content-length" in present:
-            copied.headers["Content-Length"] = str(len(data))
+    pairs = list(response.headers)
+    if data is not None and "content-length" in present:
+        length = str(len(data))
+        pairs = [(name, length if name.lower() == "content-length" else value) for name, value in pairs]
     if ids.query_id is not None and "x-query-id" not in present:
-        copied.headers.add(QUERY_HEADER, ids.query_id)
+        pairs.append((QUERY_HEADER, ids.query_id))
     if ids.signal_ids and "x-signal-id" not in present:
-        copied.headers.add(SIGNAL_HEADER, ",".join(ids.signal_ids))
-    return copied
+        pairs.append((SIGNAL_HEADER, ",".join(ids.signal_ids)))
+    return _copied(response, pairs, data)
 
 
 def with_signal_ids(answer: Answer, signal_ids: tuple[str, ...]) -> bytes | None:
@@ -215,9 +211,16 @@ def _member(signal_ids: tuple[str, ...]) -> bytes:
     return b'"signal_ids":' + orjson.dumps(signal_ids)
 
 
-def _copy(thing: T) -> T:
-    """A copy with lists of its own; several times faster than `copy.copy`, which pickles, and `Headers.copy`."""
-    copied = object.__new__(type(thing))
-    for name, value in thing.__dict__.items():
-        copied.__dict__[name] = value[:] if type(value) is list else value
+def _copied(response: Response, pairs: list[tuple[str, str]], data: bytes | None) -> Response:
+    """A shallow copy with headers of its own, and with `data` as its body where that is given.
+
+    Several times faster than `copy.copy`, which goes through pickling, and than `Headers(pairs)`, which checks again
+    what has been checked when it was set.
+    """
+    headers = Headers()
+    headers._list = pairs
+    copied = object.__new__(type(response))
+    copied.__dict__.update(response.__dict__, headers=headers)
+    if data is not None:
+        copied.response = [data]
     return copied
