@@ -266,6 +266,19 @@ CONTAINERS = [
         {"signals": [_SIGNAL, {**_SIGNAL, "symbol": "BTCUSDT"}], "top_signal": _SIGNAL},
         [_FOUND, {**_FOUND, "symbol": "BTCUSDT"}],
     ),
+    Truth(
+        "an explicit container wins over levels around it",
+        {"action": "BUY", "stop_loss": 1.0, "confidence": 10, "signal": _SIGNAL},
+        [_FOUND],
+    ),
+    Truth(
+        "a listing wins over a verb without levels", {"action": "BUY", "confidence": 10, "signals": [_SIGNAL]}, [_FOUND]
+    ),
+    Truth(
+        "levels win over a listing of what came before",
+        {**_SIGNAL, "signals": [{**_SIGNAL, "symbol": "BTCUSDT"}]},
+        [_FOUND],
+    ),
     Truth("the chosen one alone", {"status": "success", "top_signal": _SIGNAL, "count": 9}, [_FOUND]),
     Truth(
         "the verb outside, the confidence inside",

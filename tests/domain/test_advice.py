@@ -28,6 +28,9 @@ ADVICE: dict[str, object] = {
     },
     "an action with a number of its order type": {**_COIN, "action": "BUY", "confidence": 70, "order": "market"},
     "an action with a status that is no text": {**_COIN, "action": "BUY", "confidence": 70, "status": 200},
+    "an action in a successful answer": {**_COIN, "status": "success", "action": "BUY", "confidence": 70},
+    "an executed signal in a list": {"data": [{**_COIN, "signal": "BUY", "status": "executed"}]},
+    "a verb under the name of its instrument": {"data": {"BTC/USDT": {"signal": "buy", "type": "spot"}}},
     "an unknown direction beside a known side": {**_COIN, "direction": "up", "side": "BUY", "confidence": 70},
     "a pattern's name beside a known direction": {
         **_COIN,
