@@ -1,38 +1,56 @@
 """Which signals deserve trust: the reports over signals, queries and interactions.
 
-A window ends now and begins `days` days ago (0 = everything), by `created_at` in UTC, its end exclusive.
-`execution_rate` = executed / total × 100; `closed` = WIN + LOSS + BREAKEVEN; `win_rate` = WIN / (WIN + LOSS) × 100 with
+A window ends now and begins `days` days ago (0 = everything), by `created_at` in UTC, its end exclusive. Every rate has
 its n and a 95 % Wilson interval. Without data, counts and the promised rates are 0 with n = 0, all else is None.
+
+A report is kept in the cache until a write changes what it says. Writes of this process, and with Redis of any process,
+are known at once; those of others are noticed within a second, by `revision`: a number in the database that grows with
+every write, and that each report carries.
 """
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
-from stateful_engine.services import inputs
-from stateful_engine.storage import figures, gpt_queries, interactions, signals
+from stateful_engine.domain.periods import LENGTH, Grain
+from stateful_engine.errors import Fault, InvalidInputError, StorageUnavailableError
+from stateful_engine.services import (
+    inputs,
+    report_calibration,
+    report_filters,
+    report_funnel,
+    report_interactions,
+    report_queries,
+    report_signals,
+)
+from stateful_engine.storage import rollup_marks, rollup_reading
+from stateful_engine.storage.rollup_measures import INTERACTIONS, QUERIES, SIGNALS, Family
+from stateful_engine.storage.rollup_reading import View, Window
 
 if TYPE_CHECKING:
-    from sqlalchemy.orm import Session
-
     from stateful_engine.config import Settings
     from stateful_engine.recording.recorder import Recorder
     from stateful_engine.storage.cache import Cache
     from stateful_engine.storage.database import Database
 
-Report = Callable[["Session", "datetime | None", int], dict[str, Any]]
+Report = dict[str, Any]
+Make = Callable[[View, Window], Report]
 
-REPORTS_OF_TABLE = {
-    signals.TABLE: ("signals", "summary"),
-    gpt_queries.TABLE: ("queries", "summary"),
-    interactions.TABLE: ("interactions", "summary"),
+LOOK_AGAIN_SECONDS = 1.0
+"""How long what other processes wrote may go unnoticed."""
+
+TABLES_OF_REPORT: Mapping[str, tuple[Family, ...]] = {
+    "signals": (SIGNALS,),
+    "calibration": (SIGNALS,),
+    "funnel": (SIGNALS, INTERACTIONS),
+    "queries": (QUERIES,),
+    "interactions": (INTERACTIONS,),
 }
-TOP = 10
+"""What each report is read from; the first is counted by its window."""
 
 
 class Analytics:
@@ -43,20 +61,59 @@ class Analytics:
         self._cache = cache
         self._settings = settings
         self._recorder = recorder
+        self._revisions = Revisions(database)
 
-    def signals(self, days: int = 30) -> dict[str, Any]:
-        """How many signals there were, how many were acted on, and how they ended."""
-        return self._cached("signals", days, _signals)
+    def signals(self, days: int = 30, *, by: str | None = None, **filters: Any) -> Report:
+        """How many signals there were, how many were acted on, how they ended and what they brought.
 
-    def queries(self, days: int = 7) -> dict[str, Any]:
-        """How many queries there were, how fast and how well they were answered."""
-        return self._cached("queries", days, _queries)
+        `filters` are those of `report_filters.conditions`, such as `symbol`, `engine` or `executed`. With `by` (one of
+        them) the report has a `breakdown`: a cell per value, the best first by the lower Wilson bound of its win rate.
+        """
+        given = report_filters.conditions(filters)
 
-    def interactions(self, days: int = 7) -> dict[str, Any]:
+        def make(view: View, window: Window) -> Report:
+            only = given.where(view.connection)
+            found = report_signals.report(view, window, only, days=inputs.days(days))
+            if by is not None:
+                found |= {"by": by, "breakdown": report_signals.breakdown(view, window, only, by=by)}
+            return found
+
+        if by is not None and by not in report_signals.BREAKDOWNS:
+            raise _unknown_breakdown(by)
+        extra = report_filters.key_of(given) + (f":by_{by}" if by else "")
+        return self._cached("signals", days, make, extra=extra)
+
+    def queries(self, days: int = 7) -> Report:
+        """How many queries there were, how fast and how well they were answered, and what they cost."""
+        return self._cached(
+            "queries", days, lambda view, window: report_queries.report(view, window, days=inputs.days(days))
+        )
+
+    def interactions(self, days: int = 7) -> Report:
         """What people did, through which doors, and how many people."""
-        return self._cached("interactions", days, _interactions)
+        return self._cached(
+            "interactions", days, lambda view, window: report_interactions.report(view, window, days=inputs.days(days))
+        )
 
-    def summary(self) -> dict[str, Any]:
+    def calibration(self, days: int = 30, **filters: Any) -> Report:
+        """Whether stated confidence may be trusted: reliability by bin, Brier, ECE, AUC; by engine and by model."""
+        given = report_filters.conditions(filters)
+
+        def make(view: View, window: Window) -> Report:
+            return report_calibration.report(view, window, given.where(view.connection), days=inputs.days(days))
+
+        return self._cached("calibration", days, make, extra=report_filters.key_of(given))
+
+    def funnel(self, days: int = 30, **filters: Any) -> Report:
+        """How far signals came: generated, seen, executed, closed, with conversions and median times."""
+        given = report_filters.conditions(filters)
+
+        def make(view: View, window: Window) -> Report:
+            return report_funnel.report(view, window, given.where(view.connection), days=inputs.days(days))
+
+        return self._cached("funnel", days, make, extra=report_filters.key_of(given))
+
+    def summary(self) -> Report:
         """The reports of a day, a week and a month side by side, and the six figures that matter first."""
         daily, weekly, monthly = (self.signals(days=days) for days in (1, 7, 30))
         queries, acted = self.queries(days=7), self.interactions(days=7)
@@ -76,121 +133,67 @@ class Analytics:
 
     def invalidate(self, tables: Mapping[str, int]) -> None:
         """Forget the reports that writes to `tables` have changed."""
-        for kind in {kind for table in tables for kind in REPORTS_OF_TABLE.get(table, ())}:
-            self._cache.invalidate(kind)
+        self._revisions.forget()
+        for kind, families in TABLES_OF_REPORT.items():
+            if any(family.source in tables for family in families):
+                self._cache.invalidate(kind)
 
-    def _cached(self, kind: str, days: int, report: Report) -> dict[str, Any]:
+    def _cached(self, kind: str, days: int, make: Make, *, extra: str = "") -> Report:
         window = inputs.days(days)
         self._recorder.catch_up()
-        key = f"analytics:{kind}:{window}d"
-        return self._cache.remember(key, self._settings.cache_seconds, lambda: self._made(report, window))
+        key = f"analytics:{kind}:{window}d{extra}"
+        kept = self._cache.get(key)
+        if kept is not None:
+            if self._is_current(kind, kept):
+                return dict(kept)
+            self._cache.delete(key)
+        return self._cache.remember(key, self._settings.cache_seconds, lambda: self._made(kind, make, window))
 
-    def _made(self, report: Report, window: int) -> dict[str, Any]:
-        since = clock.now() - timedelta(days=window) if window else None
-        with self._database.reading() as session:
-            return report(session, since, window)
+    def _is_current(self, kind: str, kept: Any) -> bool:
+        """Whether a kept value is a report of ours that nothing was written after."""
+        revision = kept.get("revision") if isinstance(kept, dict) else None
+        return isinstance(revision, int) and revision >= self._revisions.of(TABLES_OF_REPORT[kind])
 
-
-def _signals(session: Session, since: datetime | None, days: int) -> dict[str, Any]:
-    total = figures.signals(session, since, None)[0]
-    closed = total["win"] + total["loss"] + total["breakeven"]
-    return {
-        "period_days": days,
-        "total_signals": total["total"],
-        "executed_signals": total["executed"],
-        "execution_rate": percent(total["executed"], total["total"]) or 0,
-        "winning_signals": total["win"],
-        "losing_signals": total["loss"],
-        "breakeven_signals": total["breakeven"],
-        "pending_signals": total["pending"],
-        "closed_signals": closed,
-        "win_rate": percent(total["win"], total["win"] + total["loss"]) or 0,
-        "avg_confidence": rounded(total["avg_confidence"]) or 0,
-        "avg_pnl": rounded(total["avg_pnl"]) or 0,
-        "avg_r": rounded(total["avg_r"]),
-        "top_symbols": [_named("symbol", row) for row in _largest(figures.signals(session, since, None, "symbol"))],
-        "by_timeframe": _split(session, since, "timeframe"),
-        "by_action": _split(session, since, "action"),
-        "by_engine": _split(session, since, "source_engine"),
-        "by_market_conditions": _split(session, since, "market_conditions"),
-        "by_day": _by_day(figures.moments(session, signals.SignalHistory.created_at, since, None)),
-    }
+    def _made(self, kind: str, make: Make, days: int) -> Report:
+        families = TABLES_OF_REPORT[kind]
+        with rollup_reading.view(self._database, *families) as view:
+            end = clock.epoch_us() + 1
+            begin = end - days * LENGTH[Grain.DAY] if days else None
+            report = make(view, Window(begin, end))
+            made = clock.from_epoch_us(end - 1).isoformat()
+            return {**report, "as_of": made, "revision": view.revision}
 
 
-def _named(name: str, row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: row["key"],
-        "count": row["total"],
-        "avg_confidence": rounded(row["avg_confidence"]),
-        "win_rate": percent(row["win"], row["win"] + row["loss"]),
-        "n": row["win"] + row["loss"],
-    }
+class Revisions:
+    """How often each table was written to, by any process; looked up again after a second."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._known: Mapping[str, int] = {}
+        self._until = 0.0
+
+    def of(self, families: Iterable[Family]) -> int:
+        """A number that grows with every write to these tables. While the database is away, the last one known."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._known = self._read()
+                self._until = time.monotonic() + LOOK_AGAIN_SECONDS
+            return sum(self._known.get(family.source, 0) for family in families)
+
+    def forget(self) -> None:
+        """Look again at the next question."""
+        self._until = 0.0
+
+    def _read(self) -> Mapping[str, int]:
+        try:
+            with self._database.reading() as session:
+                return rollup_marks.revisions(session.connection())
+        except StorageUnavailableError:
+            return self._known
 
 
-def _split(session: Session, since: datetime | None, column: str) -> dict[str, Any]:
-    rows = _largest(figures.signals(session, since, None, column), most=50)
-    return {str(row["key"]): _named("value", row) for row in rows if row["key"] is not None}
-
-
-def _largest(rows: Any, *, most: int = TOP) -> list[Any]:
-    return sorted(rows, key=lambda row: (-row["total"], str(row["key"])))[:most]
-
-
-def _queries(session: Session, since: datetime | None, days: int) -> dict[str, Any]:
-    total = figures.queries(session, since, None)[0]
-    times = figures.latencies(session, since, None)
-    return {
-        "period_days": days,
-        "total_queries": total["total"],
-        "successful_queries": total["successful"],
-        "success_rate": percent(total["successful"], total["total"]) or 0,
-        "avg_processing_time_ms": rounded(total["avg_processing_time_ms"]) or 0,
-        **{f"p{rank}_processing_time_ms": nearest_rank(times, rank) for rank in (50, 95, 99)},
-        "tokens": total["tokens"],
-        "cost_usd": None if total["cost_usd"] is None else float(total["cost_usd"]),
-        "top_endpoints": [
-            {"endpoint": row["key"], "count": row["total"], "success_rate": percent(row["successful"], row["total"])}
-            for row in _largest(figures.queries(session, since, None, "endpoint"))
-        ],
-        "by_status": _counts(figures.queries(session, since, None, "response_status")),
-        "by_model": _counts(figures.queries(session, since, None, "ai_model_used")),
-        "by_day": _by_day(figures.moments(session, gpt_queries.GPTQueryLog.created_at, since, None)),
-        "unique_conversations": total["unique_conversations"],
-        "unique_users": total["unique_users"],
-    }
-
-
-def _interactions(session: Session, since: datetime | None, days: int) -> dict[str, Any]:
-    total = figures.interactions(session, since, None)[0]
-    return {
-        "period_days": days,
-        "total_interactions": total["total"],
-        "by_type": _counts(figures.interactions(session, since, None, "interaction_type")),
-        "by_source": _counts(figures.interactions(session, since, None, "interaction_source")),
-        "unique_users": total["unique_users"],
-        "by_day": _by_day(figures.moments(session, interactions.UserInteraction.created_at, since, None)),
-    }
-
-
-def _counts(rows: Any) -> dict[str, int]:
-    return {str(row["key"]): row["total"] for row in rows if row["key"] is not None}
-
-
-def _by_day(moments: list[datetime]) -> list[dict[str, Any]]:
-    days = Counter(moment.date().isoformat() for moment in moments)
-    return [{"day": day, "count": count} for day, count in sorted(days.items())]
-
-
-def percent(part: int, whole: int) -> float | None:
-    """`part` of `whole` in percent to two decimals; None of nothing."""
-    return round(part / whole * 100, 2) if whole else None
-
-
-def rounded(value: float | None) -> float | None:
-    """A figure to two decimals; None stays None."""
-    return None if value is None else round(float(value), 2)
-
-
-def nearest_rank(ascending: list[float], rank: int) -> float | None:
-    """The percentile by the nearest-rank method."""
-    return rounded(ascending[math.ceil(rank / 100 * len(ascending)) - 1]) if ascending else None
+def _unknown_breakdown(by: str) -> InvalidInputError:
+    known = ", ".join(report_signals.BREAKDOWNS)
+    detail = f"signals cannot be told apart by {by[:40]!r}; use one of {known}"
+    return InvalidInputError(detail, errors=(Fault("/by", detail),))

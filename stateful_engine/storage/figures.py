@@ -1,101 +1,89 @@
-"""The counting that analytics stand on, as one grouped statement per question."""
+"""Figures that only the rows themselves give exactly: results in the order of their ends, and durations in theirs.
+
+They are read for windows of few rows; larger ones are answered from pre-aggregates.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ColumnElement, case, func, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from stateful_engine.domain import amounts
+from stateful_engine.domain.periods import LENGTH, Grain
+from stateful_engine.storage.rollup_measures import SIGNALS
+from stateful_engine.storage.rollup_sql import Where, moment_sql, run, value_sql
 
-from stateful_engine.domain.vocabulary import Outcome
-from stateful_engine.storage.gpt_queries import GPTQueryLog
-from stateful_engine.storage.interactions import UserInteraction
-from stateful_engine.storage.pages import window
-from stateful_engine.storage.signals import SignalHistory
-
-SIGNAL_DIMENSIONS = ("symbol", "timeframe", "action", "source_engine", "market_conditions")
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 
-def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
+@dataclass(frozen=True, slots=True)
+class SignalConditions:
+    """Which signals a report is about; None leaves a condition out.
+
+    `symbol_raw` is the symbol as it was written. `hour` (0-23) and `weekday` (0 is Monday) are of the signal's time in
+    UTC; `confidence` is the first digit of a bin of ten points, 9 includes 100.
+    """
+
+    symbol: str | None = None
+    symbol_raw: str | None = None
+    timeframe: str | None = None
+    action: str | None = None
+    source_engine: str | None = None
+    ai_model: str | None = None
+    prompt_version: str | None = None
+    market_conditions: str | None = None
+    hour: int | None = None
+    weekday: int | None = None
+    confidence: int | None = None
+    executed: bool | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The conditions that are not left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def where(self, connection: Connection) -> Where | None:
+        """The conditions in SQL; None without any."""
+        given = self.given()
+        if not given:
+            return None
+        raw = given.pop("symbol_raw", None)
+        parts = [_condition(connection, name) for name in given if name != "symbol"]
+        if "symbol" in given:
+            parts.append("(symbol = :symbol OR (symbol_raw = :symbol_raw AND symbol_raw != symbol))")
+            given["symbol_raw"] = raw or given["symbol"]
+        return " AND ".join(parts), given
 
 
-def _signal_measures() -> list[ColumnElement[Any]]:
-    outcome = SignalHistory.outcome
+def _condition(connection: Connection, name: str) -> str:
+    if name in {"hour", "weekday"}:
+        made = moment_sql(connection, "created_at")
+        of_hour, of_weekday = f"{made} / {LENGTH[Grain.HOUR]} % 24", f"({made} / {LENGTH[Grain.DAY]} + 3) % 7"
+        return f"({of_hour if name == 'hour' else of_weekday}) = :{name}"
+    if name in {"confidence", "executed"}:
+        return f"({value_sql(connection, SIGNALS, name)}) = CAST(CAST(:{name} AS INTEGER) AS TEXT)"
+    return f"{name} = :{name}"
+
+
+def closed_trades(connection: Connection, where: Where) -> list[tuple[int, int | None, int | None]]:
+    """When the closed signals of a window ended, what they brought in percent and in R (in millionths), in order."""
+    ended = moment_sql(connection, "coalesce(closed_at, created_at)")
+    statement = (
+        f"SELECT {ended}, pnl_percentage, r_multiple FROM {{schema}}signal_history "
+        f"WHERE outcome IN ('WIN', 'LOSS', 'BREAKEVEN') AND {where[0]} ORDER BY 1, id"
+    )
     return [
-        func.count().label("total"),
-        _count_where(SignalHistory.is_executed).label("executed"),
-        *(_count_where(outcome == word.value).label(word.value.lower()) for word in Outcome),
-        func.avg(SignalHistory.confidence).label("avg_confidence"),
-        func.avg(SignalHistory.pnl_percentage).label("avg_pnl"),
-        func.avg(SignalHistory.r_multiple).label("avg_r"),
+        (row[0], amounts.units(row[1], amounts.MAX_PERCENT), amounts.units(row[2], amounts.MAX_R))
+        for row in run(connection, statement, where[1])
     ]
 
 
-def signals(
-    session: Session, since: datetime | None, end: datetime | None, by: str | None = None
-) -> Sequence[dict[str, Any]]:
-    """Counts and averages of the signals of a window, in all or for each value of the column `by`."""
-    keys = [] if by is None else [getattr(SignalHistory, by).label("key")]
-    statement = select(*keys, *_signal_measures()).where(*window(SignalHistory.created_at, since, end))
-    return _rows(session, statement.group_by(*keys) if keys else statement)
-
-
-def closed_trades(session: Session, since: datetime | None, end: datetime | None) -> Sequence[dict[str, Any]]:
-    """`closed_at`, `pnl_percentage` and `r_multiple` of the closed signals of a window, in the order of their ends."""
-    closed = (Outcome.WIN.value, Outcome.LOSS.value, Outcome.BREAKEVEN.value)
+def latencies(connection: Connection, where: Where) -> list[int]:
+    """How long the queries of a window took, in microseconds, ascending."""
     statement = (
-        select(SignalHistory.closed_at, SignalHistory.pnl_percentage, SignalHistory.r_multiple, SignalHistory.outcome)
-        .where(SignalHistory.outcome.in_(closed), *window(SignalHistory.created_at, since, end))
-        .order_by(SignalHistory.closed_at, SignalHistory.id)
+        f"SELECT processing_time_ms FROM {{schema}}gpt_query_log WHERE processing_time_ms IS NOT NULL AND {where[0]}"
     )
-    return _rows(session, statement)
-
-
-def queries(
-    session: Session, since: datetime | None, end: datetime | None, by: str | None = None
-) -> Sequence[dict[str, Any]]:
-    """Counts and sums of the queries of a window, in all or for each value of the column `by`."""
-    keys = [] if by is None else [getattr(GPTQueryLog, by).label("key")]
-    statement = select(
-        *keys,
-        func.count().label("total"),
-        _count_where(GPTQueryLog.is_successful).label("successful"),
-        func.avg(GPTQueryLog.processing_time_ms).label("avg_processing_time_ms"),
-        func.sum(GPTQueryLog.tokens_used).label("tokens"),
-        func.sum(GPTQueryLog.cost_usd).label("cost_usd"),
-        func.count(GPTQueryLog.conversation_ref.distinct()).label("unique_conversations"),
-        func.count(GPTQueryLog.user_ref.distinct()).label("unique_users"),
-    ).where(*window(GPTQueryLog.created_at, since, end))
-    return _rows(session, statement.group_by(*keys) if keys else statement)
-
-
-def latencies(session: Session, since: datetime | None, end: datetime | None) -> list[float]:
-    """The processing times of the queries of a window in milliseconds, ascending."""
-    column = GPTQueryLog.processing_time_ms
-    statement = select(column).where(column.is_not(None), *window(GPTQueryLog.created_at, since, end)).order_by(column)
-    return [value for value in session.scalars(statement) if value is not None]
-
-
-def interactions(
-    session: Session, since: datetime | None, end: datetime | None, by: str | None = None
-) -> Sequence[dict[str, Any]]:
-    """Counts of the interactions of a window, in all or for each value of the column `by`."""
-    keys = [] if by is None else [getattr(UserInteraction, by).label("key")]
-    statement = select(
-        *keys, func.count().label("total"), func.count(UserInteraction.user_id.distinct()).label("unique_users")
-    ).where(*window(UserInteraction.created_at, since, end))
-    return _rows(session, statement.group_by(*keys) if keys else statement)
-
-
-def moments(
-    session: Session, column: InstrumentedAttribute[datetime], since: datetime | None, end: datetime | None
-) -> list[datetime]:
-    """The times of the rows of a window."""
-    return list(session.scalars(select(column).where(*window(column, since, end))))
-
-
-def _rows(session: Session, statement: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in session.execute(statement).mappings()]
+    found = (
+        amounts.units(value, amounts.MAX_MILLISECONDS, 1000) for value in run(connection, statement, where[1]).scalars()
+    )
+    return sorted(amount for amount in found if amount is not None)

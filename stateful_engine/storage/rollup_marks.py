@@ -6,7 +6,7 @@ and change together with the finer ones from then on; that way an insert pays fo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,11 +26,12 @@ _COLUMNS = "changes, sealed_hour, sealed_day, sealed_month, forgotten"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How current the pre-aggregates of a table are; see `RollupMark`."""
+    """How current the pre-aggregates of a table are (see `RollupMark`), and how many notes wait to be counted."""
 
     changes: int
     sealed: Mapping[Grain, int]
     forgotten: int
+    waiting: int = 0
 
 
 NO_MARK = Mark(0, dict.fromkeys(COARSE, 0), 0)
@@ -56,19 +57,31 @@ def abandon(connection: Connection, family: Family) -> None:
 
 def mark_of(connection: Connection, family: Family) -> Mark | None:
     """How current the pre-aggregates of a table are; None when there are none yet."""
-    found = mark_with(connection, family)
-    return None if found is None else found[0]
+    return marks_of(connection, (family,)).get(family.source)
 
 
-def mark_with(connection: Connection, family: Family, more: str = "NULL") -> tuple[Mark, Sequence[Any]] | None:
-    """The mark, and what the SQL expressions `more` say, which may use `:name`; None when there is no mark."""
-    statement = f"SELECT {_COLUMNS}, {more} FROM {{schema}}rollup_marks WHERE name = :name"
-    row = run(connection, statement, {"name": family.source}).one_or_none()
-    return None if row is None else (_mark(row), row[5:])
+def marks_of(connection: Connection, families: Iterable[Family]) -> dict[str, Mark]:
+    """How current the pre-aggregates of tables are, without those that have none yet."""
+    names = ", ".join(f"'{family.source}'" for family in families)
+    statement = (
+        f"SELECT name, {_COLUMNS}, (SELECT count(*) FROM {{schema}}rollup_pending AS p WHERE p.name = m.name) "
+        f"FROM {{schema}}rollup_marks AS m WHERE name IN ({names})"
+    )
+    return {row[0]: _mark(row[1:]) for row in run(connection, statement)}
 
 
 def _mark(row: Any) -> Mark:
-    return Mark(row[0], {Grain.HOUR: row[1], Grain.DAY: row[2], Grain.MONTH: row[3]}, row[4])
+    waiting = row[5] if len(row) > 5 else 0
+    return Mark(row[0], {Grain.HOUR: row[1], Grain.DAY: row[2], Grain.MONTH: row[3]}, row[4], waiting)
+
+
+def revisions(connection: Connection) -> dict[str, int]:
+    """A number by table that grows with every transaction that changed it, counted yet or not."""
+    statement = (
+        "SELECT name, CAST(sum(n) AS BIGINT) FROM (SELECT name, changes AS n FROM {schema}rollup_marks UNION ALL "
+        "SELECT name, 1 FROM {schema}rollup_pending) AS changed GROUP BY name"
+    )
+    return {row[0]: row[1] for row in run(connection, statement)}
 
 
 def seal(connection: Connection, family: Family, mark: Mark) -> Mapping[Grain, int]:

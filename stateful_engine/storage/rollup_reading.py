@@ -5,7 +5,7 @@ A report reads everything at one moment (one snapshot), so that whole hours and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -60,6 +60,8 @@ class View:
     family: Family
     mark: Mark
     newest: int | None
+    revision: int
+    """Grows with every write to the tables that are looked at."""
 
     def read(self, window: Window, dimensions: Iterable[str], only: Where | None = None) -> Answer:
         """What the rows of a window amount to; `only` those that meet a condition, which are read one by one."""
@@ -91,17 +93,17 @@ class View:
         covered = self._cover(window, Grain.MONTH, finest=Grain.SLOT)
         return rollup_sets.count_distinct(self.connection, self.family, column, covered)
 
-    def hours(self, window: Window) -> dict[int, Figures]:
+    def hours(self, window: Window, only: Where | None = None) -> dict[int, Figures]:
         """Figures by hour of the day (UTC)."""
+        if only is not None:
+            where = window.where(only)
+            return _by_hour(rollup_sql.cells_of_rows(self.connection, self.family, where, (ALL,), by_hour=True))
         covered = self._cover(window, Grain.HOUR)
-        rows = rollup_cells.read(self.connection, self.family, (ALL,), covered.spans, by_period=True)
-        found: dict[int, Figures] = {}
-        for row in rows:
-            _merge(found.setdefault(_hour_of(begin_of(row["period"])), {}), _figures(row))
+        found = _by_hour(rollup_cells.read(self.connection, self.family, (ALL,), covered.spans, by_period=True))
         for edge in covered.edges:
             rows = self._cells(rollup_sql.created_between(edge.begin, edge.end), ())
             _merge(found.setdefault(_hour_of(edge.begin), {}), _total(rows), sign=edge.sign)
-        return found
+        return {hour: found[hour] for hour in sorted(found) if found[hour].get("total")}
 
     def _cells(self, where: Where, dimensions: tuple[str, ...]) -> list[dict[str, Any]]:
         return rollup_sql.cells_of_rows(self.connection, self.family, where, (ALL, *dimensions))
@@ -123,16 +125,18 @@ class View:
 
 
 @contextmanager
-def view(database: Database, family: Family) -> Iterator[View]:
-    """The table and its pre-aggregates at this moment, after counting what nobody has counted yet."""
+def view(database: Database, family: Family, *others: Family) -> Iterator[View]:
+    """A table and its pre-aggregates at this moment, after counting what nobody has counted yet, in `others` too."""
+    families = (family, *others)
     with _snapshot(database) as connection:
-        found = _look(connection, family)
+        found = _look(connection, families)
         if found is not None:
             yield found
             return
-    rollup_upkeep.catch_up(database, family)
+    for behind in families:
+        rollup_upkeep.catch_up(database, behind)
     with _snapshot(database) as connection:
-        yield _look(connection, family) or View(connection, family, rollup_marks.NO_MARK, None)
+        yield _view(connection, families, rollup_marks.marks_of(connection, families))
 
 
 @contextmanager
@@ -146,19 +150,31 @@ def _snapshot(database: Database) -> Iterator[Connection]:
             yield session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
 
 
-def _look(connection: Connection, family: Family) -> View | None:
+def _look(connection: Connection, families: Sequence[Family]) -> View | None:
     """None where something has to be counted first; an empty table needs no counting."""
-    newest = (
-        f"(SELECT {rollup_sql.moment_sql(connection, 'n.newest')} FROM "
-        f"(SELECT max(created_at) AS newest FROM {{schema}}{family.source}) AS n)"
-    )
-    notes = "(SELECT count(*) FROM {schema}rollup_pending AS p WHERE p.name = :name)"
-    found = rollup_marks.mark_with(connection, family, f"{newest}, {notes}")
-    if found is not None:
-        mark, (latest, waiting) = found
-        return None if waiting else View(connection, family, mark, latest)
-    is_empty = rollup_sql.run(connection, f"SELECT {newest}").scalar() is None
-    return View(connection, family, rollup_marks.NO_MARK, None) if is_empty else None
+    marks = rollup_marks.marks_of(connection, families)
+    if any(mark.waiting for mark in marks.values()):
+        return None
+    if any(family.source not in marks and _newest(connection, family) is not None for family in families):
+        return None
+    return _view(connection, families, marks)
+
+
+def _view(connection: Connection, families: Sequence[Family], marks: Mapping[str, Mark]) -> View:
+    first = families[0]
+    revision = sum(mark.changes for mark in marks.values())
+    mark = marks.get(first.source, rollup_marks.NO_MARK)
+    return View(connection, first, mark, _newest(connection, first), revision)
+
+
+def _newest(connection: Connection, family: Family) -> int | None:
+    """When the newest row was made; the inner query is one that both databases answer from an index."""
+    found: int | None = rollup_sql.run(
+        connection,
+        f"SELECT {rollup_sql.moment_sql(connection, 'n.newest')} FROM "
+        f"(SELECT max(created_at) AS newest FROM {{schema}}{family.source}) AS n",
+    ).scalar()
+    return found
 
 
 def _by_day(rows: Iterable[Mapping[str, Any]]) -> dict[int, Figures]:
@@ -166,6 +182,13 @@ def _by_day(rows: Iterable[Mapping[str, Any]]) -> dict[int, Figures]:
     for row in rows:
         _merge(days.setdefault(begin_of(row["period"]) // LENGTH[Grain.DAY], {}), _figures(row))
     return days
+
+
+def _by_hour(rows: Iterable[Mapping[str, Any]]) -> dict[int, Figures]:
+    hours: dict[int, Figures] = {}
+    for row in rows:
+        _merge(hours.setdefault(_hour_of(begin_of(row["period"])), {}), _figures(row))
+    return hours
 
 
 def _split(rows: Iterable[Mapping[str, Any]]) -> dict[str, Split]:

@@ -87,6 +87,11 @@ def schema_prefix(connection: Connection) -> str:
     return "" if schema is None else f"{connection.dialect.identifier_preparer.quote(schema)}."
 
 
+def value_sql(connection: Connection, family: Family, dimension: str) -> str:
+    """The expression for the value that a row has in a dimension."""
+    return _FACTS[family.source](_Sql(connection.dialect.name))[1][dimension]
+
+
 @lru_cache(maxsize=256)
 def _cells(source: str, dimensions: tuple[str, ...], dialect: str, where: str, *, by_hour: bool) -> str:
     sql = _Sql(dialect)

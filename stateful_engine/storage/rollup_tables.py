@@ -18,8 +18,6 @@ from stateful_engine.storage.base import Base, JsonStored, big_id
 SET_SIZE = 2048
 """People per row of `rollup_sets`: a bit each."""
 
-_ROOM_FOR_UPDATES = {"postgresql_with": {"fillfactor": 70}}
-
 
 def count() -> Any:
     """A column of whole numbers that begins at 0."""
@@ -78,8 +76,6 @@ class RollupSignals(_Cell, Base):
     r_square_high: Mapped[int] = count()
     r_square_low: Mapped[int] = count()
 
-    __table_args__ = (_ROOM_FOR_UPDATES,)
-
 
 class RollupQueries(_Cell, Base):
     """What the queries of a period amount to."""
@@ -96,14 +92,11 @@ class RollupQueries(_Cell, Base):
     cost_n: Mapped[int] = count()
     cost: Mapped[int] = count()
 
-    __table_args__ = (_ROOM_FOR_UPDATES,)
-
 
 class RollupInteractions(_Cell, Base):
     """How many interactions a period had."""
 
     __tablename__ = "rollup_interactions"
-    __table_args__ = (_ROOM_FOR_UPDATES,)
 
 
 class RollupMember(Base):
@@ -128,8 +121,6 @@ class RollupSet(Base):
     chunk: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     bits: Mapped[bytes] = mapped_column(LargeBinary().with_variant(BIT(SET_SIZE), "postgresql"))
 
-    __table_args__ = (_ROOM_FOR_UPDATES,)
-
 
 class RollupPending(Base):
     """What a host's own transaction has changed: written beside the rows, counted by the next writer or reader."""
@@ -152,5 +143,3 @@ class SignalFunnel(Base):
     seen_source: Mapped[str | None] = mapped_column(Text)
     executed_at: Mapped[int | None] = mapped_column(BigInteger)
     executed_source: Mapped[str | None] = mapped_column(Text)
-
-    __table_args__ = (_ROOM_FOR_UPDATES,)

@@ -27,11 +27,13 @@ class Difference:
 
 def catch_up(database: Database, family: Family) -> None:
     """Count what nobody has counted yet: notes of a host's transactions, or everything the first time."""
-    with database.connection() as connection:
-        if rollup_marks.mark_of(connection, family) is not None:
+    with database.reading() as session:
+        mark = rollup_marks.mark_of(session.connection(), family)
+    if mark is None:
+        rebuild(database, (family,))
+    elif mark.waiting:
+        with database.connection() as connection:
             rollups.settle(connection, family, rollups.Changes())
-            return
-    rebuild(database, (family,))
 
 
 def rebuild(database: Database, families: tuple[Family, ...] = tuple(FAMILIES.values())) -> None:

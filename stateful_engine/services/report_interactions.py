@@ -1,0 +1,26 @@
+"""The report on interactions: what people did, through which doors, and how many different people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stateful_engine.services.report_figures import day_text, shown
+from stateful_engine.storage.rollup_reading import Split, View, Window
+
+
+def report(view: View, window: Window, *, days: int) -> dict[str, Any]:
+    """The whole report over a window; people who were not named count as nobody."""
+    answer = view.read(window, ("type", "source"))
+    return {
+        "period_days": days,
+        "total_interactions": answer.total["total"],
+        "by_type": _counts(answer.splits.get("type", {})),
+        "by_source": _counts(answer.splits.get("source", {})),
+        "unique_users": view.count_distinct(window, "user_id"),
+        "by_day": [{"day": day_text(day), "count": found["total"]} for day, found in answer.days.items()],
+    }
+
+
+def _counts(split: Split) -> dict[str, int]:
+    ordered = sorted(split.items(), key=lambda item: (-item[1]["total"], item[0]))
+    return {shown(value): found["total"] for value, found in ordered}

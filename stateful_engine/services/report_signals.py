@@ -1,0 +1,290 @@
+"""The report on signals: how many there were, what became of them, and which kinds of them deserve trust.
+
+`closed` = WIN + LOSS + BREAKEVEN; `win_rate` = WIN / (WIN + LOSS). Averages of results are over closed signals whose
+result is known, those beyond `domain.amounts`' limits excepted. What says something about risk is in R where R is known
+as often as percent, else in percent: `risk_unit` says which.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from stateful_engine.domain import amounts, metrics
+from stateful_engine.domain.periods import LENGTH, Grain
+from stateful_engine.services.report_figures import (
+    THIN,
+    Figures,
+    average,
+    day_text,
+    interval,
+    percent,
+    rate,
+    rounded,
+    shown,
+)
+from stateful_engine.storage import figures
+from stateful_engine.storage.rollup_reading import Answer, Split, View, Window
+from stateful_engine.storage.rollup_sql import Where
+
+TOP = 10
+MOST_CELLS = 100
+"""A split names at most so many values, the most frequent ones."""
+
+FEW_TRADES = 2000
+"""Up to so many closed signals the curve of results is followed trade by trade, beyond day by day."""
+
+SPLITS = {
+    "by_timeframe": "timeframe",
+    "by_action": "action",
+    "by_engine": "source_engine",
+    "by_market_conditions": "market_conditions",
+}
+DIMENSIONS = ("symbol", *SPLITS.values(), "closed_on")
+
+
+def report(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
+    """The whole report over a window; `only` restricts it to some signals."""
+    answer = view.read(window, DIMENSIONS, only)
+    total = answer.total
+    symbols = answer.splits.get("symbol", {})
+    return {
+        "period_days": days,
+        **_outcomes(total),
+        "avg_confidence": average(total["confidence"], total["confidence_n"]) or 0.0,
+        **_results(total),
+        **_risk(view, window, only, answer),
+        "top_symbols": _top(symbols),
+        "best_symbols": _best(symbols, "symbol"),
+        "best_engines": _best(answer.splits.get("source_engine", {}), "engine"),
+        **{name: _cells(answer.splits.get(dimension, {})) for name, dimension in SPLITS.items()},
+        "by_day": [_day(day, found) for day, found in answer.days.items()],
+    }
+
+
+def _outcomes(total: Figures) -> dict[str, Any]:
+    wins, losses = total["win"], total["loss"]
+    closed = wins + losses + total["breakeven"]
+    return {
+        "total_signals": total["total"],
+        "executed_signals": total["executed"],
+        **rate("execution_rate", total["executed"], total["total"]),
+        "winning_signals": wins,
+        "losing_signals": losses,
+        "breakeven_signals": total["breakeven"],
+        "unfilled_signals": total["unfilled"],
+        "pending_signals": total["total"] - closed - total["unfilled"],
+        "closed_signals": closed,
+        **rate("win_rate", wins, wins + losses),
+        "win_rate_all": percent(wins, closed),
+        "win_rate_bounds": _bounds(total),
+    }
+
+
+def _bounds(total: Figures) -> list[float] | None:
+    """How low and how high the win rate may truly be where some outcomes rest on a policy."""
+    doubtful = {"ambiguous_wins": total["ambiguous_win"], "ambiguous_losses": total["ambiguous_loss"]}
+    bounds = metrics.win_rate_bounds(total["win"], total["loss"], **doubtful)
+    return None if bounds is None else [round(bounds.low * 100, 2), round(bounds.high * 100, 2)]
+
+
+def _results(total: Figures) -> dict[str, Any]:
+    """What closed signals brought on average; the expectancy in the unit in which it is known more often."""
+    pnl, r = average(total["pnl"], total["pnl_n"]), average(total["r"], total["r_n"])
+    name = _basis(total)
+    return {
+        "avg_pnl": pnl,
+        "avg_pnl_n": total["pnl_n"],
+        "avg_r": r,
+        "avg_r_n": total["r_n"],
+        "expectancy": r if name == "r" else pnl,
+        "profit_factor": rounded(_profit_factor(total, name)),
+        "profit_factor_unbounded": bool(total[f"{name}_gain"]) and not _lost(total, name),
+    }
+
+
+def _basis(total: Figures) -> str:
+    """`r` where it is known as often as `pnl`; R compares trades of different risk, percent does not."""
+    return "r" if total["r_n"] >= total["pnl_n"] else "pnl"
+
+
+def _lost(total: Figures, name: str) -> int:
+    return total[f"{name}_gain"] - total[name]
+
+
+def _profit_factor(total: Figures, name: str) -> float | None:
+    return metrics.profit_factor_of_sums(total[f"{name}_gain"], _lost(total, name))
+
+
+def _risk(view: View, window: Window, only: Where | None, answer: Answer) -> dict[str, Any]:
+    name = _basis(answer.total)
+    daily = _daily(answer, name, window)
+    trades = _trades(view, window, only, answer.total, name)
+    if trades is None:
+        drawdown, step = metrics.max_drawdown(daily) if daily else None, "day"
+    else:
+        moments, results = [moment for moment, _ in trades], [result for _, result in trades]
+        drawdown, step = metrics.max_drawdown(results, closed_at=moments), "trade"
+    return {
+        "risk_unit": None if not answer.total[f"{name}_n"] else "R" if name == "r" else "%",
+        "max_drawdown": rounded(drawdown, 4),
+        "drawdown_step": step if daily else None,
+        "sharpe": rounded(metrics.sharpe(daily), 4),
+        "sortino": rounded(metrics.sortino(daily), 4),
+        "sqn": rounded(sqn(answer.total, name), 4),
+    }
+
+
+def _daily(answer: Answer, name: str, window: Window) -> list[float]:
+    """Results by closing day, days without any being 0: from the first day with a signal to the last of the window.
+
+    What was closed later than the window ends (by a clock that is wrong) counts on its last day.
+    """
+    closings = {int(day): found for day, found in answer.splits.get("closed_on", {}).items() if found[f"{name}_n"]}
+    if not closings:
+        return []
+    last = (window.end - 1) // LENGTH[Grain.DAY]
+    first = min(next(iter(answer.days)), last)
+    totals = [0] * (last - first + 1)
+    for day, found in closings.items():
+        totals[min(max(day, first), last) - first] += found[name]
+    return [total / amounts.MICRO for total in totals]
+
+
+def _trades(
+    view: View, window: Window, only: Where | None, total: Figures, name: str
+) -> list[tuple[float, float]] | None:
+    """Closing times and results one by one; None when they are many, or no longer all there."""
+    if total[f"{name}_n"] > FEW_TRADES:
+        return None
+    found = figures.closed_trades(view.connection, window.where(*([only] if only else [])))
+    column = 2 if name == "r" else 1
+    trades = [(float(row[0]), amount / amounts.MICRO) for row in found if (amount := row[column]) is not None]
+    return trades if len(trades) == total[f"{name}_n"] else None
+
+
+def sqn(total: Figures, name: str) -> float | None:
+    """As `metrics.sqn`, from sums: √n · mean / std (ddof 1), None below 30 trades or without variation."""
+    n, amount = total[f"{name}_n"], total[name]
+    squares = total[f"{name}_square_high"] * amounts.SQUARE_BASE + total[f"{name}_square_low"]
+    spread = n * squares - amount * amount
+    if n < metrics.SQN_MINIMUM or not spread:
+        return None
+    deviation = math.sqrt(spread / (n * (n - 1)))
+    return math.sqrt(n) * (amount / n) / deviation
+
+
+def cell(found: Figures) -> dict[str, Any]:
+    """What the signals that have one value in a dimension amount to; `thin` when fewer than 20 of them were decided."""
+    n = found["win"] + found["loss"]
+    return {
+        "count": found["total"],
+        "executed": found["executed"],
+        "winning": found["win"],
+        "losing": found["loss"],
+        "avg_confidence": average(found["confidence"], found["confidence_n"]),
+        "win_rate": percent(found["win"], n),
+        "win_rate_ci": interval(found["win"], n),
+        "n": n,
+        "thin": n < THIN,
+        "avg_pnl": average(found["pnl"], found["pnl_n"]),
+        "avg_r": average(found["r"], found["r_n"]),
+    }
+
+
+def _most_frequent(split: Split) -> list[tuple[str, Figures]]:
+    return sorted(split.items(), key=lambda item: (-item[1]["total"], item[0]))
+
+
+def _top(symbols: Split) -> list[dict[str, Any]]:
+    return [{"symbol": value or None, **cell(found)} for value, found in _most_frequent(symbols)[:TOP]]
+
+
+def _cells(split: Split) -> dict[str, dict[str, Any]]:
+    return {shown(value): cell(found) for value, found in _most_frequent(split)[:MOST_CELLS]}
+
+
+def _best(split: Split, name: str) -> list[dict[str, Any]]:
+    """Cells by what their win rate is at least (the lower Wilson bound), thin ones left out: luck is no merit."""
+    enough = {value: found for value, found in split.items() if value and found["win"] + found["loss"] >= THIN}
+    return [{name: value, **cell(found)} for value, found in by_lower_bound(enough)[:TOP]]
+
+
+def by_lower_bound(split: Mapping[Any, Figures]) -> list[tuple[Any, Figures]]:
+    """Cells by the lower Wilson bound of their win rate, the best first, those with more signals before others."""
+
+    def merit(item: tuple[Any, Figures]) -> tuple[float, int, str]:
+        wins, losses = item[1]["win"], item[1]["loss"]
+        bounds = metrics.wilson_interval(wins, wins + losses)
+        return (-bounds.low if bounds else 1.0, -item[1]["total"], str(item[0]))
+
+    return sorted(split.items(), key=merit)
+
+
+def _day(day: int, found: Figures) -> dict[str, Any]:
+    n = found["win"] + found["loss"]
+    return {
+        "day": day_text(day),
+        "count": found["total"],
+        "executed": found["executed"],
+        "winning": found["win"],
+        "losing": found["loss"],
+        "win_rate": percent(found["win"], n),
+        "avg_pnl": average(found["pnl"], found["pnl_n"]),
+        "avg_r": average(found["r"], found["r_n"]),
+    }
+
+
+BREAKDOWNS = {
+    "symbol": "symbol",
+    "timeframe": "timeframe",
+    "action": "action",
+    "engine": "source_engine",
+    "model": "ai_model",
+    "prompt_version": "prompt_version",
+    "market_conditions": "market_conditions",
+    "confidence": "confidence",
+    "executed": "executed",
+    "hour": "hour",
+    "weekday": "weekday",
+}
+"""What signals can be told apart by, and the dimension that stands for it."""
+
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+def breakdown(view: View, window: Window, only: Where | None, *, by: str) -> list[dict[str, Any]]:
+    """One cell per value of `by`, the best first by the lower Wilson bound; thin cells are marked, not left out."""
+    split = _split_by(view, window, only, by)
+    return [{"value": _named(by, value), **cell(found)} for value, found in by_lower_bound(split)]
+
+
+def _split_by(view: View, window: Window, only: Where | None, by: str) -> Mapping[Any, Figures]:
+    if by == "hour":
+        return view.hours(window, only)
+    if by == "weekday":
+        return _by_weekday(view.read(window, (), only).days.items())
+    dimension = BREAKDOWNS[by]
+    return view.read(window, (dimension,), only).splits.get(dimension, {})
+
+
+def _by_weekday(days: Iterable[tuple[int, Figures]]) -> dict[int, Figures]:
+    found: dict[int, dict[str, int]] = {}
+    for day, amounts_of_day in days:
+        sums = found.setdefault((day + 3) % 7, {})
+        for name, amount in amounts_of_day.items():
+            sums[name] = sums.get(name, 0) + amount
+    return dict(found)
+
+
+def _named(by: str, value: Any) -> Any:
+    """A value as a reader expects it: weekdays by name, bins of confidence by their ends, yes and no as such."""
+    if by == "weekday":
+        return WEEKDAYS[value]
+    if by == "executed":
+        return value == "1"
+    if by == "confidence" and value:
+        low = int(value) * 10
+        return f"{low}-{100 if low == 90 else low + 9}"
+    return value if isinstance(value, int) else (value or None)
