@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from stateful_engine.domain.extraction import extract
-from tests.domain.bodies_with_signals import CONTAINERS, FIELDS
+from tests.domain.bodies_of_fields import FIELDS
+from tests.domain.bodies_with_signals import CONTAINERS
 from tests.domain.bodies_without_signals import DECOYS, REFUSALS, UNKNOWN_VERBS
 from tests.domain.shapes import Tally, Truth, count, differences, shared_truths
 
