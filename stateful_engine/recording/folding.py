@@ -14,6 +14,7 @@ from stateful_engine.domain.extraction import extract
 from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.recording.columns import interaction_row, signal_row
 from stateful_engine.recording.records import Call
+from stateful_engine.recording.stamping import Stamp
 
 
 def folded(call: Call) -> Call:
@@ -30,7 +31,8 @@ def folded(call: Call) -> Call:
     if not extraction.signals:
         raise ValueError("the rules of this version find no signal in this body, although its id was given out")
     signal = extraction.signals[0]
-    context = {**query, **given, "query_id": call.query_id}
+    stamp = Stamp(*given["stamp"]) if given.get("stamp") else None
+    context = {**query, **given, "query_id": call.query_id, "experiment": None, "variant": None, "stamp": stamp}
     row = signal_row(given["signal_id"], signal, context, created_us=call.created_us)
     generated = interaction_row(
         given["interaction_id"],

@@ -15,6 +15,7 @@ from flask import after_this_request, current_app, g, has_request_context, reque
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.globals import find_runtime
+from stateful_engine.recording.stamping import Stamp, collect, current, stop_collecting
 from stateful_engine.request_info import RequestInfo
 from stateful_engine.tracking.responses import Answer, Ids, lowered, payload_of, read, with_ids
 from stateful_engine.tracking.settlement import settle
@@ -48,6 +49,8 @@ class Observation:
     """A call that is being observed: when it began, how it ended, and whether it has been settled."""
 
     __slots__ = (
+        "_collecting",
+        "_stamps",
         "_token",
         "elapsed",
         "error",
@@ -71,6 +74,9 @@ class Observation:
         self.error: BaseException | None = None
         self.ids: Ids | None = None
         self.elapsed = 0.0
+        outer = current()
+        self._stamps: list[Stamp] = [] if outer is None else [outer]
+        self._collecting = collect(self._stamps)
         self._token: Token[Observation | None] = _innermost.set(self)
         self.started = perf_counter()
 
@@ -93,6 +99,7 @@ class Observation:
         self.running = False
         with self.runtime.guard("finish_tracking"):
             _innermost.reset(self._token)
+            stop_collecting(self._collecting)
             if self.request is None:
                 self.settle(self.own_answer())
             else:
@@ -110,7 +117,13 @@ class Observation:
             self.ids = Ids()
             error = None if self.error is None else type(self.error).__name__
             self.ids = settle(
-                self.runtime, self.options, self._info(), answer=answer, elapsed=self.elapsed, error=error
+                self.runtime,
+                self.options,
+                self._info(),
+                answer=answer,
+                elapsed=self.elapsed,
+                error=error,
+                stamp=self._stamps[-1] if self._stamps else None,
             )
             self.rv = self.error = None
         return self.ids

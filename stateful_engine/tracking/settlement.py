@@ -11,6 +11,7 @@ from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import ExtractedSignal, extract, extract_one, located
 from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.errors import InvalidInputError, SpoolFullError
+from stateful_engine.recording import stamping
 from stateful_engine.recording.columns import interaction_row, signal_row
 from stateful_engine.recording.records import BODY_LIMIT, Call
 from stateful_engine.request_info import RequestInfo
@@ -21,26 +22,39 @@ from stateful_engine.tracking.responses import Answer, Ids
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
+    from stateful_engine.recording.stamping import Stamp
 
 _NO_SIGNAL_METHODS = frozenset(("HEAD", "OPTIONS"))
 
 
 def settle(
-    runtime: Runtime, options: Options, info: RequestInfo, *, answer: Answer, elapsed: float, error: str | None
+    runtime: Runtime,
+    options: Options,
+    info: RequestInfo,
+    *,
+    answer: Answer,
+    elapsed: float,
+    error: str | None,
+    stamp: Stamp | None,
 ) -> Ids:
     """Record one tracked call; returns the ids that the client may be told, none when nothing was recorded.
 
-    `elapsed` is in seconds; `error` is the class name of the exception that ended the call, never its text.
+    `elapsed` is in seconds; `error` is the class name of the exception that ended the call, never its text; `stamp`
+    the variant that was served in it.
     """
     found = _signals(runtime, options, info, answer)
     query_id, created_us = identifiers.query_id(), clock.epoch_us()
     query = _query_row(options, info, answer=answer, elapsed=elapsed, error=error)
     unread = _unread_signal(options, info, query_id) if found is None else None
+    if stamp is not None:
+        query.update(stamping.columns(stamp))
+        if unread is not None:
+            unread["stamp"] = [stamp.experiment, stamp.variant, stamp.unit]
     rows: list[dict[str, Any]] = []
     ids: list[str] = [] if unread is None else [unread["signal_id"]]
     if found:
         query.update(ai_model_used=found[0].ai_model, confidence_score=found[0].confidence)
-        context = _context(options, info, query_id)
+        context = {**_context(options, info, query_id), "stamp": stamp}
         every = [signal_row(identifiers.signal_id(), one, context, created_us=created_us) for one in found]
         rows, ids = _deduped(runtime, every, options.dedupe_seconds)
     keeps_body = options.log_query and runtime.settings.capture_response

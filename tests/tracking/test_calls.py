@@ -10,6 +10,7 @@ import pytest
 from flask import Response, abort, after_this_request, copy_current_request_context, jsonify, stream_with_context
 from werkzeug.exceptions import HTTPException, ImATeapot
 
+from stateful_engine.recording.stamping import Stamp, stamped
 from stateful_engine.tracking.decorators import track_gpt_query, track_signal_generation
 from tests.factories import MOMENT, FakeClock, short_signal_data, signal_data
 from tests.recorded import failures, recorded
@@ -402,6 +403,54 @@ def test_a_view_that_asks_its_own_app_is_two_calls(app: Flask) -> None:
     stored = recorded(app)
     assert sorted(row["endpoint"] for row in stored.queries) == ["/inner", "/outer"]
     assert stored.counts == (1, 2, 1)
+
+
+# Experiments
+
+GOLD = Stamp("prompt-v2", "B", "user-7")
+
+
+@pytest.mark.parametrize("body", [SIGNAL, {"signals": [signal_data(), short_signal_data()]}])
+def test_what_a_view_answers_under_an_experiment_carries_the_variant(app: Flask, body: dict[str, Any]) -> None:
+    @app.get("/signal")
+    @track_signal_generation
+    def view() -> dict[str, Any]:
+        with stamped(GOLD):
+            return body
+
+    @app.get("/plain")
+    @track_signal_generation
+    def plain() -> dict[str, Any]:
+        return SIGNAL
+
+    client = app.test_client()
+    client.get("/signal")
+    client.get("/plain")
+    stored = recorded(app)
+    *under, outside = stored.signals
+    assert {(row["experiment"], row["variant"], row["extra"]["experiment_unit"]) for row in under} == {
+        ("prompt-v2", "B", "user-7")
+    }
+    assert [(row["experiment"], row["variant"]) for row in stored.queries] == [("prompt-v2", "B"), (None, None)]
+    assert (outside["experiment"], outside["variant"]) == (None, None)
+
+
+def test_a_job_that_runs_under_an_experiment_carries_the_variant(app: Flask) -> None:
+    with app.app_context(), stamped(GOLD):
+        track_signal_generation("/job")(lambda: SIGNAL)()
+    assert recorded(app).signals[0]["variant"] == "B"
+
+
+def test_in_an_async_view_the_variant_is_that_of_the_call(app: Flask) -> None:
+    @app.get("/signal/<variant>")
+    @track_signal_generation
+    async def view(variant: str) -> dict[str, Any]:
+        with stamped(Stamp("prompt-v2", variant, "user-7")):
+            return SIGNAL
+
+    for variant in "AB":
+        app.test_client().get(f"/signal/{variant}")
+    assert [row["variant"] for row in recorded(app).signals] == ["A", "B"]
 
 
 # Contexts
