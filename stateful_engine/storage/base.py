@@ -99,7 +99,7 @@ class _CleanJson(TypeDecorator[Any]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """A host's engine may carry a JSON decoder of the host's own: what it made is put back into plain JSON."""
-        if value is None or getattr(dialect, "_json_deserializer", None) in (None, orjson.loads):
+        if value is None or getattr(dialect, "_json_deserializer", None) in (None, loads):
             return value
         return plain(value)
 
@@ -159,6 +159,11 @@ class Base(DeclarativeBase):
         bool: Boolean,
         datetime: UtcDateTime,
     }
+
+
+def loads(value: Any) -> Any:
+    """JSON as it comes out of a column; SQLite keeps the text of a bare number as that number."""
+    return value if isinstance(value, (int, float)) else orjson.loads(value)
 
 
 def finite(value: Any) -> float | None:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -41,7 +41,7 @@ class Database:
 
     def __init__(
         self,
-        url: str | None = None,
+        url: str | URL | None = None,
         *,
         schema: str = DEFAULT_SCHEMA,
         engine_factory: EngineFactory | None = None,
@@ -225,7 +225,7 @@ def database_for(settings: Settings, *, host_db: SQLAlchemy | None = None, app: 
     return Database(own_file, engine_factory=_host_engine(host_db, app, settings.bind_key), **keywords)
 
 
-def _own_file(folder: Path) -> str:
+def _own_file(folder: Path) -> URL:
     return engines.sqlite_url(folder.absolute() / "stateful_engine.sqlite")
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from stateful_engine.errors import ConfigurationError
+from stateful_engine.storage.base import loads
 
 BUSY_MILLISECONDS = 5000
 CONNECT_SECONDS = 5
@@ -23,14 +24,14 @@ CONNECT_SECONDS = 5
 _REWRITTEN = {"postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2"}
 
 
-def normal_url(text: str) -> URL:
+def normal_url(given: str | URL) -> URL:
     """The URL with the driver that we mean: SQLAlchemy 2.1 takes `postgresql://` for psycopg 3 and refuses `postgres://`.
 
     A SQLite path becomes absolute, so that a later change of the working directory does not lead to another file; one
     in memory becomes a private temporary file, since several threads and the migrations have to see the same.
     """
     try:
-        url = make_url(text)
+        url = make_url(given)
     except ArgumentError:
         raise ConfigurationError(
             "the database URL cannot be read; write it like sqlite:////path/file.sqlite or "
@@ -46,9 +47,9 @@ def normal_url(text: str) -> URL:
     return url.set(drivername=_REWRITTEN.get(url.drivername, url.drivername))
 
 
-def sqlite_url(path: Path) -> str:
-    """The URL of a SQLite file."""
-    return URL.create("sqlite", database=str(path)).render_as_string(hide_password=False)
+def sqlite_url(path: Path) -> URL:
+    """The URL of a SQLite file, whatever characters its path holds."""
+    return URL.create("sqlite", database=str(path))
 
 
 def _normal_sqlite(url: URL) -> URL:
@@ -72,7 +73,7 @@ def _private_folder() -> Path:
 
 def own_engine(url: URL, **keywords: Any) -> Engine:
     """An engine and pool of our own; the folder of a SQLite file is made, readable by this user only."""
-    keywords = {"json_serializer": _dumps, "json_deserializer": orjson.loads, **keywords}
+    keywords = {"json_serializer": _dumps, "json_deserializer": loads, **keywords}
     if url.get_backend_name() != "sqlite":
         return _created(url, pool_pre_ping=True, **_connect_arguments(url), **keywords)
     _make_private(url)
