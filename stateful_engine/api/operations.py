@@ -9,7 +9,22 @@ from typing import TYPE_CHECKING
 from flask import current_app, request
 from pydantic import BaseModel, ConfigDict, Field
 
-from stateful_engine.api import analytics, fields, health, interactions, maintenance, outcomes, queries, signals
+from stateful_engine.api import (
+    actions,
+    analytics,
+    bot_reports,
+    conversations,
+    fields,
+    health,
+    interactions,
+    journal,
+    maintenance,
+    outcomes,
+    queries,
+    recommendations,
+    scanner,
+    signals,
+)
 from stateful_engine.api.contract import DOOR_KEY, Answer, Call, Nothing, Operation, Reply
 from stateful_engine.api.door import Door
 from stateful_engine.api.schemas import Query
@@ -49,6 +64,12 @@ OPERATIONS: tuple[Operation, ...] = (
     *interactions.OPERATIONS,
     *outcomes.OPERATIONS,
     *analytics.OPERATIONS,
+    *bot_reports.OPERATIONS,
+    *conversations.OPERATIONS,
+    *recommendations.OPERATIONS,
+    *scanner.OPERATIONS,
+    *actions.OPERATIONS,
+    *journal.OPERATIONS,
     *maintenance.OPERATIONS,
     *health.OPERATIONS,
     Operation(

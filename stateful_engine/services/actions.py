@@ -10,6 +10,7 @@ from stateful_engine.errors import InvalidInputError
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.storage import actions
+from stateful_engine.storage.pages import Page
 
 
 class AnalyticsLogger(Bound):
@@ -36,3 +37,18 @@ class AnalyticsLogger(Bound):
         since = clock.now() - timedelta(days=window) if window else None
         with self._database.reading() as session:
             return dict(actions.counts(session, since, user_id=inputs.person(user_id)))
+
+    def page(
+        self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None, action_type: Any = None
+    ) -> Page:
+        """One page of actions, newest first; `days=0` looks at all of them."""
+        since = inputs.window_start(inputs.days(days))
+        with self._database.reading() as session:
+            return actions.page(
+                session,
+                cursor,
+                inputs.limit(limit, most=100),
+                since=since,
+                user_id=inputs.text(user_id),
+                action_type=inputs.text(action_type),
+            )

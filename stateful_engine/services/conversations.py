@@ -16,6 +16,7 @@ from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.storage import conversations
 from stateful_engine.storage.conversations import Conversation, Message
+from stateful_engine.storage.pages import Page
 
 DEFAULT_MODEL = "gpt-4o-mini"
 MAX_CONTENT = 2**20
@@ -72,7 +73,7 @@ class ChatGPTLogger(Bound):
         counted = usage_of(usage, tokens_used=_tokens(tokens_used))
         values = {
             "conversation_id": inputs.whole(conversation_id, "conversation_id"),
-            "role": _role(role),
+            "role": role_of(role),
             "content": None if content is None else inputs.text(content, most=MAX_CONTENT),
             "timestamp": clock.now(),
             "model": inputs.text(model) or DEFAULT_MODEL,
@@ -115,8 +116,17 @@ class ChatGPTLogger(Bound):
             rows = conversations.of_user(session, inputs.person(user_id), inputs.limit(limit, most=1000))
             return [_conversation_dict(row) for row in rows]
 
+    def page(self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None) -> Page:
+        """One page of conversations, newest first; `days=0` looks at all of them."""
+        since = inputs.window_start(inputs.days(days))
+        with self._database.reading() as session:
+            return conversations.page(
+                session, cursor, inputs.limit(limit, most=100), since=since, user_id=inputs.text(user_id)
+            )
 
-def _role(value: Any) -> str:
+
+def role_of(value: Any) -> str:
+    """One of the roles for what bots really send; raises `InvalidInputError` for anything else."""
     word = str(value).strip().lower()
     word = ROLE_SPELLINGS.get(word, word)
     if word in {role.value for role in MessageRole}:

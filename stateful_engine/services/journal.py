@@ -13,6 +13,7 @@ from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.storage import journal
+from stateful_engine.storage.pages import Page
 
 NUMBERS = ("price", "sl", "tp", "old_sl", "volume", "pnl", "r_multiple", "distance_atr")
 TEXTS = ("ticket", "signal_id", "method", "momentum", "oco_group")
@@ -101,6 +102,29 @@ class JournalRepo(Bound):
                     event=inputs.text(event),
                     ticket=inputs.text(ticket),
                 )
+            )
+
+    def page(
+        self,
+        limit: int = 50,
+        cursor: str | None = None,
+        *,
+        days: int = 0,
+        event: Any = None,
+        ticket: Any = None,
+        signal_id: Any = None,
+    ) -> Page:
+        """One page of events, newest first; `days=0` looks at all of them."""
+        since = inputs.window_start(inputs.days(days))
+        with self._database.reading() as session:
+            return journal.page(
+                session,
+                cursor,
+                inputs.limit(limit, most=100),
+                since=since,
+                event=inputs.text(event),
+                ticket=inputs.text(ticket),
+                signal_id=inputs.text(signal_id),
             )
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from stateful_engine.domain import clock
+from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.services.recommendations import stats_of
-from stateful_engine.storage import actions, recommendations, scanner
+from stateful_engine.storage import actions, conversations, recommendations, scanner, signals
 
 TOP_ACTIONS = 10
 
@@ -50,6 +52,35 @@ class PerformanceDashboard(Bound):
         return {
             "signals": [dict(row) | {"avg_confidence": round(float(row["avg_confidence"] or 0), 2)} for row in rows]
         }
+
+    def get_costs(self, days: int = 30) -> dict[str, Any]:
+        """What the models cost: in all, by model, user and day, and per signal of the window that won.
+
+        Costs are US dollars; `unknown_cost` counts answers whose price is not known, which are in no sum. Without any
+        known cost the sums are None, never 0.
+        """
+        since = _since(days)
+        with self._database.reading() as session:
+            total = conversations.costs(session, since)[0]
+            split = {f"by_{by}": conversations.costs(session, since, by) for by in ("model", "user_id", "day")}
+            won = signals.count_outcomes(session, since, Outcome.WIN.value)
+        cost = total["cost_usd"]
+        return {
+            **_cost_figures(total),
+            **{name: {str(row["key"]): _cost_figures(row) for row in rows} for name, rows in split.items()},
+            "winning_signals": won,
+            "cost_per_winning_signal": round(float(cost) / won, 9) if won and cost is not None else None,
+        }
+
+
+def _cost_figures(row: Mapping[str, Any]) -> dict[str, Any]:
+    cost = row["cost_usd"]
+    return {
+        "messages": row["messages"],
+        "tokens": int(row["tokens"]),
+        "cost_usd": None if cost is None else round(float(cost), 9),
+        "unknown_cost": row["unknown_cost"],
+    }
 
 
 def _since(days: int) -> datetime | None:

@@ -17,6 +17,7 @@ from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.services.conversations import unknown_conversation
 from stateful_engine.storage import conversations, recommendations
+from stateful_engine.storage.pages import Page
 
 MORE = ("signal_id", "model", "experiment", "variant")
 MAX_REASONING = 64 * 2**10
@@ -54,6 +55,7 @@ class RecommendationLogger(Bound):
             "stop_loss": inputs.optional_level(stop_loss, "stop_loss"),
             "take_profit": inputs.optional_level(take_profit, "take_profit"),
         }
+        talk = None if conversation_id is None else inputs.whole(conversation_id, "conversation_id")
         values = {
             "user_id": inputs.person(user_id),
             "symbol": canonical_symbol(symbol) or inputs.text(symbol) or "",
@@ -64,7 +66,7 @@ class RecommendationLogger(Bound):
             "risk_reward": risk_reward(action, *prices.values()),
             "timeframe": canonical_timeframe(more.get("timeframe")),
             "market_regime": inputs.text(market_regime),
-            "conversation_id": None if conversation_id is None else inputs.whole(conversation_id, "conversation_id"),
+            "conversation_id": talk,
             "generation_time": inputs.optional_finite(generation_time, "generation_time"),
             "created_at": clock.now(),
             **stamping.columns(stamping.current()),
@@ -74,7 +76,7 @@ class RecommendationLogger(Bound):
             detail = "symbol is missing; send the instrument, for example XAUUSD"
             raise InvalidInputError(detail, errors=(Fault("/symbol", detail, "MISSING"),))
         with self._database.transaction() as session:
-            if conversation_id is not None and not conversations.exists(session, values["conversation_id"]):
+            if talk is not None and not conversations.exists(session, talk):
                 raise unknown_conversation(conversation_id)
             return recommendations.insert(session, values)
 
@@ -111,6 +113,21 @@ class RecommendationLogger(Bound):
         since = clock.now() - timedelta(days=window) if window else None
         with self._database.reading() as session:
             return stats_of(recommendations.totals(session, since))
+
+    def page(
+        self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None, symbol: Any = None
+    ) -> Page:
+        """One page of recommendations, newest first; `days=0` looks at all of them."""
+        since = inputs.window_start(inputs.days(days))
+        with self._database.reading() as session:
+            return recommendations.page(
+                session,
+                cursor,
+                inputs.limit(limit, most=100),
+                since=since,
+                user_id=inputs.text(user_id),
+                symbol=inputs.text(symbol),
+            )
 
 
 def stats_of(totals: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.services.recommendations import confidence_of, direction_of
 from stateful_engine.storage import scanner
+from stateful_engine.storage.pages import Page
 
 THRESHOLD = 70.0
 UNKNOWN_REGIME = "UNKNOWN"
@@ -181,6 +182,12 @@ class ScannerLogger(Bound):
             return
         with self._database.transaction() as session:
             scanner.release(session, finding.result_id)
+
+    def page(self, limit: int = 50, cursor: str | None = None, *, days: int = 0, symbol: Any = None) -> Page:
+        """One page of results, newest first; `days=0` looks at all of them."""
+        since = inputs.window_start(inputs.days(days))
+        with self._database.reading() as session:
+            return scanner.page(session, cursor, inputs.limit(limit, most=100), since=since, symbol=inputs.text(symbol))
 
 
 def message_of(symbol: str, direction: str, confidence: float) -> str:

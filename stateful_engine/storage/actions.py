@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, func, select
+from sqlalchemy import ColumnElement, Index, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from stateful_engine.storage import pages
 from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id
-from stateful_engine.storage.pages import window
+from stateful_engine.storage.pages import Page, window
 
 TABLE = "user_actions"
 
@@ -31,6 +32,7 @@ class UserAction(Base):
         Index(None, "timestamp", "id"),
         Index(None, "user_id", "timestamp", "id"),
         Index(None, "action_type", "timestamp", "id"),
+        {"info": {"time": "timestamp"}},
     )
 
 
@@ -58,3 +60,21 @@ def unique_users(session: Session, since: datetime | None) -> int:
     """How many people did anything in a window."""
     statement = select(func.count(UserAction.user_id.distinct())).where(*window(UserAction.timestamp, since, None))
     return session.scalar(statement) or 0
+
+
+def page(
+    session: Session,
+    cursor: str | None,
+    limit: int,
+    *,
+    since: datetime | None = None,
+    user_id: str | None = None,
+    action_type: str | None = None,
+) -> Page:
+    """One page of actions, newest first. A bad cursor raises `InvalidInputError`."""
+    conditions: list[ColumnElement[bool]] = pages.window(UserAction.timestamp, since, None)
+    if user_id is not None:
+        conditions.append(UserAction.user_id == user_id)
+    if action_type is not None:
+        conditions.append(UserAction.action_type == action_type)
+    return pages.page(session, UserAction, [conditions], cursor, limit, omit=frozenset())

@@ -7,10 +7,24 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Numeric, func, insert, select, text, update
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    Numeric,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
+from stateful_engine.storage import pages
 from stateful_engine.storage.base import Base, ShortText, big_id
+from stateful_engine.storage.pages import Page
 
 TABLE = "chatgpt_conversations"
 MESSAGES = "chatgpt_messages"
@@ -39,6 +53,7 @@ class Conversation(Base):
         Index(None, "user_id", "started_at", "id"),
         Index(None, "started_at", "id"),
         Index("ix_chatgpt_conversations_open", "user_id", "chat_id", "id", postgresql_where=_OPEN, sqlite_where=_OPEN),
+        {"info": {"time": "started_at"}},
     )
 
 
@@ -67,6 +82,7 @@ class Message(Base):
         CheckConstraint("role IN ('user', 'assistant', 'system', 'tool', 'developer')", name="role"),
         Index(None, "conversation_id", "id"),
         Index(None, "timestamp", "id"),
+        {"info": {"time": "timestamp"}},
     )
 
 
@@ -154,3 +170,49 @@ def of_user(session: Session, user_id: str, limit: int) -> Sequence[Conversation
         .limit(limit)
     )
     return session.scalars(statement).all()
+
+
+def page(
+    session: Session,
+    cursor: str | None,
+    limit: int,
+    *,
+    since: datetime | None = None,
+    user_id: str | None = None,
+) -> Page:
+    """One page of conversations, newest first. A bad cursor raises `InvalidInputError`."""
+    conditions: list[ColumnElement[bool]] = pages.window(Conversation.started_at, since, None)
+    if user_id is not None:
+        conditions.append(Conversation.user_id == user_id)
+    return pages.page(session, Conversation, [conditions], cursor, limit, omit=frozenset())
+
+
+def costs(session: Session, since: datetime | None, by: str | None = None) -> Sequence[Mapping[str, Any]]:
+    """Messages, tokens, cost and messages of unknown cost in a window: in all, or by `model`, `user_id` or `day`."""
+    keys: list[Any] = []
+    if by is not None:
+        chosen = {"model": Message.model, "user_id": Conversation.user_id, "day": _day(session)}[by]
+        keys = [chosen.label("key")]
+    paid = Message.role == "assistant"
+    statement = (
+        select(
+            *keys,
+            func.count().label("messages"),
+            func.coalesce(func.sum(Message.tokens_used), 0).label("tokens"),
+            func.sum(Message.cost_usd).label("cost_usd"),
+            func.count().filter(paid, Message.cost_usd.is_(None)).label("unknown_cost"),
+        )
+        .join(Conversation, Conversation.id == Message.conversation_id)
+        .where(*pages.window(Message.timestamp, since, None))
+    )
+    grouped = (
+        statement.group_by(*keys).order_by(func.sum(Message.cost_usd).desc(), *keys).limit(100) if keys else statement
+    )
+    return [dict(row) for row in session.execute(grouped).mappings()]
+
+
+def _day(session: Session) -> ColumnElement[str]:
+    """The day of a message in UTC as text."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.strftime("%Y-%m-%d", Message.timestamp)
+    return func.to_char(func.timezone("UTC", Message.timestamp), "YYYY-MM-DD")

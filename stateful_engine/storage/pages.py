@@ -71,6 +71,8 @@ def page(
     alternatives: Sequence[Sequence[ColumnElement[bool]]],
     cursor: str | None,
     limit: int,
+    *,
+    omit: frozenset[str] = frozenset({"id"}),
 ) -> Page:
     """The page after `cursor` of the rows that meet every condition of at least one of the `alternatives`.
 
@@ -81,7 +83,7 @@ def page(
     rows = found[:limit]
     has_more = len(found) > limit
     next_cursor = encode_cursor(_name(model), _place_of(rows[-1])) if has_more else None
-    return Page([to_dict(row) for row in rows], next_cursor, has_more)
+    return Page([to_dict(row, omit=omit) for row in rows], next_cursor, has_more)
 
 
 def _statement(
@@ -133,11 +135,16 @@ def window(column: InstrumentedAttribute[datetime], start: datetime | None, end:
 
 def _order(model: type[Base]) -> tuple[Any, Any]:
     columns = model.__table__.c
-    return columns["created_at"], columns["id"]
+    return columns[time_column(model)], columns["id"]
+
+
+def time_column(model: type[Base]) -> str:
+    """The column by which a table is ordered in time: `created_at`, or what the table's `info` says."""
+    return str(model.metadata.tables[_name(model)].info.get("time", "created_at"))
 
 
 def _place_of(row: Any) -> Place:
-    return Place(row.created_at, row.id)
+    return Place(getattr(row, time_column(type(row))), row.id)
 
 
 def _name(model: type[Base]) -> str:

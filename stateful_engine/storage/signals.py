@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Index, false, select, text
+from sqlalchemy import ColumnElement, Index, false, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from stateful_engine.domain import clock
@@ -261,6 +261,12 @@ def open_signals(
         .limit(limit)
     )
     return list(session.scalars(statement))
+
+
+def count_outcomes(session: Session, since: datetime | None, outcome: str) -> int:
+    """How many signals of a window ended this way."""
+    conditions = pages.window(SignalHistory.created_at, since, None)
+    return session.scalar(select(func.count()).where(SignalHistory.outcome == outcome, *conditions)) or 0
 
 
 def timeline(session: Session, signal: Mapping[str, Any]) -> list[dict[str, Any]]:

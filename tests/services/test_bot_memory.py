@@ -364,3 +364,20 @@ def test_inside_an_app_they_use_the_apps_database(app: Flask, database_url: str)
 def test_two_sources_at_once_are_refused() -> None:
     with pytest.raises(ConfigurationError, match="give one of"):
         ChatGPTLogger("a.sqlite", database_url="sqlite://")
+
+
+def test_costs_are_summed_by_model_user_and_day_and_unknown_ones_are_counted(runtime: Runtime) -> None:
+    logger = ChatGPTLogger(runtime.database)
+    first, second = logger.start_conversation("u1"), logger.start_conversation("u2")
+    usage = {"prompt_tokens": 1_000_000, "completion_tokens": 0}
+    logger.log_message(first, "assistant", "a", model="gpt-4o-mini", usage=usage)
+    logger.log_message(second, "assistant", "b", model="gpt-4o-mini", usage=usage)
+    logger.log_message(second, "assistant", "c", model="never-heard-of-it", usage=usage)
+    signal_id = runtime.state_manager.save_signal_history({"symbol": "XAUUSD", "action": "BUY"}, durable=True)
+    runtime.state_manager.record_outcome(signal_id, "WIN")
+    costs = PerformanceDashboard(runtime.database).get_costs(days=7)
+    assert (costs["cost_usd"], costs["unknown_cost"], costs["tokens"]) == (0.3, 1, 3_000_000)
+    assert costs["by_user_id"]["u2"]["cost_usd"] == 0.15
+    assert costs["by_model"]["never-heard-of-it"]["cost_usd"] is None
+    assert [day["messages"] for day in costs["by_day"].values()] == [3]
+    assert costs["cost_per_winning_signal"] == 0.3
