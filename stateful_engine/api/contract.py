@@ -74,9 +74,9 @@ class Operation:
 
     `path` is written as Flask writes it, below the prefix. `scope=None` means that nobody has to be known to call it.
     `consequential` is what ChatGPT asks its user about before calling. `missing_code` names the 400 that says that a
-    required field is not there; `check_body` says what a model cannot. A body that may be sent nested or flat lists
-    its containers in `nested` and what the flat form cannot do without in `flat_required`; ChatGPT is offered the
-    flat form. `response_model=None` is an answer that is no JSON.
+    required field is not there; `check_body` says what a model cannot, `forms` are schemas of which a body meets one.
+    A body that may be sent nested or flat lists its containers in `nested` and what the flat form cannot do without
+    in `flat_required`; ChatGPT is offered the flat form. `response_model=None` is an answer that is no JSON.
     """
 
     name: str
@@ -94,6 +94,7 @@ class Operation:
     statuses: tuple[int, ...] = ()
     missing_code: str = "MISSING_DATA"
     check_body: Callable[[Mapping[str, Any]], Iterable[Fault]] | None = None
+    forms: tuple[dict[str, Any], ...] = field(default=(), hash=False)
     nested: tuple[str, ...] = ()
     flat_required: tuple[str, ...] = ()
     consequential: bool = False

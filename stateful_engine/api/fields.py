@@ -41,6 +41,10 @@ MAX_PRICE = 1e12
 MAX_PERCENTAGE = 1e6
 MAX_TEXT = 20_000
 MAX_NAME = 255
+SYMBOL_PATTERN = "^[A-Z]{6,12}$"
+TIMEFRAMES = "1m 3m 5m 15m 30m 1H 2H 4H 6H 8H 12H 1D 3D 1W 1M".split()
+"""What documents name; other spellings and lengths are understood too."""
+
 SURROGATES = range(0xD800, 0xE000)
 
 
@@ -72,7 +76,8 @@ class WholeNumber:
 
     def read(self, value: Any) -> int:
         """The number, or what is wrong with it."""
-        number = value if isinstance(value, int) and not isinstance(value, bool) else self._from_digits(value)
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1
+        number = int(value) if is_number else self._from_digits(value)
         if not self.least <= number <= self.most:
             raise wrong("OUT_OF_RANGE", f"must be from {self.least} to {self.most}")
         return number
@@ -163,7 +168,8 @@ def _query_flag(value: Any) -> Any:
 
 def _person(value: Any) -> Any:
     """Ids of people are text; messengers send them as numbers."""
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**30 else value
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return str(int(value)) if is_number and abs(value) < 10**30 and value == value // 1 else value
 
 
 def _moment(value: Any) -> Any:
@@ -209,8 +215,13 @@ QueryCursor = Annotated[str, CursorOf(gpt_queries.TABLE)]
 InteractionCursor = Annotated[str, CursorOf(interactions.TABLE)]
 Name = Annotated[str, Strict(), Field(min_length=1, max_length=MAX_NAME)]
 Text = Annotated[str, Strict(), Field(max_length=MAX_TEXT)]
-PersonId = Annotated[str, BeforeValidator(_person), Field(min_length=1, max_length=MAX_NAME)]
-Timeframe = Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "examples": ["1H"]})]
+PersonId = Annotated[
+    str,
+    BeforeValidator(_person),
+    Field(min_length=1, max_length=MAX_NAME),
+    WithJsonSchema({"type": ["string", "integer"], "minLength": 1, "maxLength": MAX_NAME}),
+]
+Timeframe = Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "enum": TIMEFRAMES})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
 Profile = Annotated[str, OneOf(DocumentProfile, str.lower)]
@@ -219,9 +230,25 @@ OutcomeWord = Annotated[str, OneOf(Outcome, inputs.outcome)]
 InteractionTypeWord = Annotated[str, OneOf(InteractionType, inputs.interaction_type)]
 InteractionSourceWord = Annotated[str, OneOf(InteractionSource, _source)]
 
-AnyText = Annotated[Any, WithJsonSchema({"type": "string"})]
-AnyNumber = Annotated[Any, WithJsonSchema({"type": "number"})]
-AnyObject = Annotated[Any, WithJsonSchema({"type": "object", "properties": {}, "additionalProperties": True})]
-"""Values that `domain.direct` reads and checks; here they are only described."""
+AnyText = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_NAME})]
+AnyLabel = Annotated[Any, WithJsonSchema({"type": ["string", "integer", "null"], "maxLength": MAX_NAME})]
+AnyTimeframe = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": 24})]
+AnyProse = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_TEXT})]
+AnySymbol = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "pattern": SYMBOL_PATTERN})]
+AnyAction = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "enum": [*Action.__members__, None]})]
+AnyPercent = Annotated[Any, WithJsonSchema({"type": ["number", "null"], "minimum": 0, "maximum": 100})]
+AnyNumber = Annotated[Any, WithJsonSchema({"type": ["number", "null"], "minimum": 0, "maximum": MAX_PRICE})]
+AnyObject = Annotated[Any, WithJsonSchema({"type": ["object", "null"], "properties": {}, "additionalProperties": True})]
+"""Values that `domain.direct` reads, folds and checks; here their plain form is described, not every spelling."""
+
+WHOLE_SIGNAL = {
+    "required": ["symbol", "action"],
+    "properties": {"symbol": {"type": "string"}, "action": {"type": "string"}},
+}
+FLAT_SIGNAL = {
+    **WHOLE_SIGNAL,
+    "properties": {**WHOLE_SIGNAL["properties"], "signal_data": {"type": "null"}},  # type: ignore[dict-item]
+}
+WHOLE_QUERY = {"required": ["endpoint"], "properties": {"endpoint": {"type": "string"}}}
 
 CLIENT_REF = "Your own name for this call; repeating the call with it acts once."

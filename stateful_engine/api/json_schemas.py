@@ -68,7 +68,7 @@ def plain(schema: Any) -> Any:
         return schema
     if not set(schema) - {"description", "default"}:
         return {**ANYTHING, **_described(schema)}
-    schema = _one_branch(schema)
+    schema = _without_null(_one_branch(schema))
     if "const" in schema:
         schema = {**{key: value for key, value in schema.items() if key != "const"}, "enum": [schema["const"]]}
     names = schema.get("properties")
@@ -86,6 +86,15 @@ def _one_branch(schema: Schema) -> Schema:
         return schema
     beside = {key: value for key, value in schema.items() if key != "anyOf"}
     return {**branches[0], **beside}
+
+
+def _without_null(schema: Schema) -> Schema:
+    kinds = schema.get("type")
+    if isinstance(kinds, list):
+        schema = {**schema, "type": next(kind for kind in kinds if kind != "null")}
+    if isinstance(schema.get("enum"), list):
+        schema = {**schema, "enum": [word for word in schema["enum"] if word is not None]}
+    return schema
 
 
 def _described(schema: Schema) -> Schema:

@@ -138,10 +138,9 @@ def _flat(operation: Operation, body: Schema) -> Schema:
 
 
 def _require_one_form(operation: Operation, schemas: Mapping[str, Schema]) -> None:
-    """A body with two forms must have one of them."""
-    if operation.body_model is not None and operation.nested:
-        forms = ([operation.nested[0]], [*operation.flat_required])
-        schemas[operation.body_model.__name__]["anyOf"] = [{"required": names} for names in forms]
+    """A body with several forms must have one of them."""
+    if operation.body_model is not None and operation.forms:
+        schemas[operation.body_model.__name__]["anyOf"] = list(operation.forms)
 
 
 def _parameters(operation: Operation) -> list[Schema]:
@@ -202,7 +201,7 @@ def _answer_schema(operation: Operation) -> Schema:
 def _problem_statuses(operation: Operation, *, secured: bool) -> list[int]:
     statuses = {400, 422, 429, 503, *operation.statuses}
     if operation.body_model is not None:
-        statuses |= {413, 415}
+        statuses |= {409, 413, 415}
     if secured and operation.scope is not None:
         statuses |= {401, 403}
     return sorted(statuses)

@@ -24,6 +24,7 @@ from stateful_engine.services.positions import duration_ms
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
 
+DURATION_PATTERN = "^[1-9][0-9]?[mhdw]$"
 MAX_SERIES = 20
 MAX_CANDLES = 20_000
 MAX_SIGNALS = 500
@@ -66,8 +67,8 @@ class WordOf:
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-1e15, le=1e15)]
 CandleRow = Annotated[list[Number], Field(min_length=5, max_length=6)]
-Symbol = Annotated[str, BeforeValidator(_symbol), WithJsonSchema({"type": "string", "examples": ["BTCUSDT"]})]
-Duration = Annotated[str, BeforeValidator(_duration), WithJsonSchema({"type": "string", "examples": ["12h"]})]
+Symbol = Annotated[str, BeforeValidator(_symbol), WithJsonSchema({"type": "string", "pattern": fields.SYMBOL_PATTERN})]
+Duration = Annotated[str, BeforeValidator(_duration), WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN})]
 
 AmbiguityPolicyWord = Annotated[str, WordOf(AmbiguityPolicy)]
 EntryModeWord = Annotated[str, WordOf(EntryMode)]

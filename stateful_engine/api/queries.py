@@ -141,6 +141,10 @@ OPERATIONS = (
         response_model=LogQueryReply,
         success_statuses=(200, 202),
         check_body=_faults,
+        forms=(
+            {"required": ["query_data"], "properties": {"query_data": {"type": "object", **fields.WHOLE_QUERY}}},
+            fields.WHOLE_QUERY,
+        ),
         nested=("query_data", "response_data"),
         flat_required=("endpoint",),
         tag="queries",

@@ -35,23 +35,23 @@ class SignalFields(Body):
 
     model_config = ConfigDict(extra="allow")
 
-    symbol: fields.AnyText = Field(default=None, description="What is traded, for example BTCUSDT.")
-    action: fields.AnyText = Field(default=None, description="BUY, SELL or HOLD; long and short are understood.")
-    timeframe: fields.AnyText = Field(default=None, description="Candle length, for example 15m, 1H, 4H or 1D.")
-    confidence: fields.AnyNumber = Field(default=None, description="How sure the engine is, 0 to 100.")
+    symbol: fields.AnySymbol = Field(default=None, description="What is traded, for example BTCUSDT.")
+    action: fields.AnyAction = Field(default=None, description="BUY, SELL or HOLD; long and short are understood.")
+    timeframe: fields.AnyTimeframe = Field(default=None, description="Candle length, for example 15m, 1H, 4H or 1D.")
+    confidence: fields.AnyPercent = Field(default=None, description="How sure the engine is, 0 to 100.")
     entry_price: fields.AnyNumber = Field(default=None, description="Price at which to enter.")
     take_profit: fields.AnyNumber = Field(default=None, description="First target.")
     stop_loss: fields.AnyNumber = Field(default=None, description="Price at which the idea is wrong.")
     risk_reward_ratio: fields.AnyNumber = Field(default=None, description="Reward divided by risk.")
-    ai_reasoning: fields.AnyText = Field(default=None, description="Why, in words.")
+    ai_reasoning: fields.AnyProse = Field(default=None, description="Why, in words.")
     smc_analysis: fields.AnyObject = Field(
         default=None, description="Smart money analysis: order blocks, gaps, structure."
     )
     technical_indicators: fields.AnyObject = Field(default=None, description="Indicator values behind the signal.")
     market_conditions: fields.AnyText = Field(default=None, description="State of the market, for example BULLISH.")
-    source_engine: fields.AnyText = Field(default=None, description="Name of the engine that made the signal.")
-    ai_model: fields.AnyText = Field(default=None, description="Model that made the signal, when one did.")
-    prompt_version: fields.AnyText = Field(default=None, description="Version of the prompt that made the signal.")
+    source_engine: fields.AnyLabel = Field(default=None, description="Name of the engine that made the signal.")
+    ai_model: fields.AnyLabel = Field(default=None, description="Model that made the signal, when one did.")
+    prompt_version: fields.AnyLabel = Field(default=None, description="Version of the prompt that made the signal.")
 
 
 class TrackSignalBody(SignalFields):
@@ -304,6 +304,10 @@ OPERATIONS = (
         success_statuses=(200, 202),
         missing_code="MISSING_SIGNAL_DATA",
         check_body=_faults,
+        forms=(
+            {"required": ["signal_data"], "properties": {"signal_data": {"type": "object", **fields.WHOLE_SIGNAL}}},
+            fields.FLAT_SIGNAL,
+        ),
         nested=("signal_data",),
         flat_required=("symbol", "action"),
     ),
@@ -356,6 +360,10 @@ OPERATIONS = (
         body_model=OutcomeBody,
         response_model=OutcomeReply,
         check_body=_outcome_faults,
+        forms=tuple(
+            {"required": [name], "properties": {name: {"type": kind}}}
+            for name, kind in (("outcome", "string"), ("pnl_percentage", "number"), ("exit_price", "number"))
+        ),
         statuses=(404, 409),
         consequential=True,
     ),
