@@ -87,7 +87,9 @@ def _messages() -> None:
             name=f"fk_{table}_conversation_id",
             ondelete="CASCADE",
         ),
-        sa.CheckConstraint("role IN ('user', 'assistant', 'system', 'tool', 'developer')", name=f"ck_{table}_role"),
+        sa.CheckConstraint(
+            "role IN ('user', 'assistant', 'system', 'tool', 'developer')", name=op.f(f"ck_{table}_role")
+        ),
     )
     _index(f"ix_{table}_conversation_id_id", table, "conversation_id", "id")
     _index(f"ix_{table}_timestamp_id", table, "timestamp", "id")
@@ -121,7 +123,7 @@ def _recommendations() -> None:
             name=f"fk_{table}_conversation_id",
             ondelete="SET NULL",
         ),
-        sa.CheckConstraint("direction IN ('BUY', 'SELL', 'HOLD')", name=f"ck_{table}_direction"),
+        sa.CheckConstraint("direction IN ('BUY', 'SELL', 'HOLD')", name=op.f(f"ck_{table}_direction")),
     )
     _index(f"ix_{table}_created_at_id", table, "created_at", "id")
     _index(f"ix_{table}_user_id_created_at_id", table, "user_id", "created_at", "id")
@@ -146,7 +148,7 @@ def _scanner() -> None:
         _time("notified_at"),
         *_texts("signal_id"),
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
-        sa.CheckConstraint("direction IN ('BUY', 'SELL', 'HOLD')", name=f"ck_{table}_direction"),
+        sa.CheckConstraint("direction IN ('BUY', 'SELL', 'HOLD')", name=op.f(f"ck_{table}_direction")),
     )
     bar = ("symbol", "timeframe", "direction", "bar_time")
     _index(f"uq_{table}_bar", table, *bar, where="bar_time IS NOT NULL", unique=True)

@@ -85,7 +85,7 @@ def _assignments() -> None:
         sa.PrimaryKeyConstraint("id", name=f"pk_{table}"),
         sa.UniqueConstraint("experiment_id", "user_id", name=f"uq_{table}_experiment_id_user_id"),
         _of_experiment(table),
-        sa.CheckConstraint("variant IN ('A', 'B')", name=f"ck_{table}_variant"),
+        sa.CheckConstraint("variant IN ('A', 'B')", name=op.f(f"ck_{table}_variant")),
     )
 
 

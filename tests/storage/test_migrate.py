@@ -109,7 +109,10 @@ def test_models_and_scripts_make_the_same_tables_to_the_letter_on_sqlite(sqlite_
             Base.metadata.create_all(engine)
         with engine.connect() as connection:
             names = sorted(Base.metadata.tables)
-            found = {name: connection.exec_driver_sql(f"PRAGMA table_info({name})").all() for name in names}
+            found = {
+                name: {tuple(row)[1:] for row in connection.exec_driver_sql(f"PRAGMA table_info({name})")}
+                for name in names
+            }
             indexes = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'index'").all()
         engine.dispose()
         return found, {name: " ".join(sql.split()) for name, sql in indexes if sql}
