@@ -66,8 +66,8 @@ def _attempt(subject: str, look: Callable[[], Finding]) -> Finding:
 
 def _database() -> Finding:
     database = current_runtime().database
-    with database.engine.connect():
-        return Finding("database", True, f"{database.dialect}: {database.engine.url.render_as_string()}")
+    database.ping()
+    return Finding("database", True, f"{database.dialect}: {database.shown_url}")
 
 
 def _schema() -> Finding:
