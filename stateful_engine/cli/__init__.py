@@ -8,6 +8,7 @@ from flask.cli import AppGroup
 from stateful_engine.cli.check_shape import check_shape
 from stateful_engine.cli.db import db
 from stateful_engine.cli.doctor import doctor
+from stateful_engine.cli.export import export
 from stateful_engine.cli.keys import keys
 from stateful_engine.cli.openapi import openapi
 from stateful_engine.cli.resolve import resolve
@@ -16,7 +17,7 @@ from stateful_engine.cli.worker import worker
 
 stateful = AppGroup("stateful", help="Look after the memory of this app: database, spool, outcomes, exports, keys.")
 
-for _command in (check_shape, db, doctor, keys, openapi, resolve, spool, worker):
+for _command in (check_shape, db, doctor, export, keys, openapi, resolve, spool, worker):
     stateful.add_command(_command)
 
 

@@ -22,6 +22,9 @@ from typing import TypeVar
 from stateful_engine.domain.vocabulary import Action, ExitReason, Outcome, Word
 from stateful_engine.errors import InvalidInputError
 
+RESOLVED_BY = "barrier"
+"""What `resolved_by` says of a signal that candles closed, rather than a person."""
+
 RESOLVER_VERSION = "barriers-1"
 BREAK_EVEN_R = 0.05
 
