@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stateful_engine.domain import clock, identifiers
+from stateful_engine.domain.barrier_rules import RESOLVED_BY
 from stateful_engine.domain.returns import outcome_of, pnl_percentage, r_multiple
 from stateful_engine.domain.vocabulary import CLOSED_OUTCOMES, ExitReason, Outcome
 from stateful_engine.errors import ConflictError, Fault, InvalidInputError, SignalNotFoundError
@@ -176,12 +177,17 @@ def _close(session: Session, signal_id: str, report: _Report, *, correct: bool) 
     if signal.outcome != Outcome.PENDING.value:
         if _same(signal, result):
             return signals.to_dict(signal)
-        if not correct:
+        if not correct and not _beats(report, signal):
             raise ConflictError(
                 f"this signal is closed as {signal.outcome} already; send correct: true to replace the result"
             )
-    signals.set_outcome(session, signal, result)
+    signals.set_outcome(session, signal, dict.fromkeys(signals.RESULT_COLUMNS) | result)
     return signals.to_dict(signal)
+
+
+def _beats(report: _Report, signal: signals.SignalHistory) -> bool:
+    """What a person reports replaces what candles told."""
+    return signal.resolved_by == RESOLVED_BY and report.resolved_by != RESOLVED_BY
 
 
 def _result(signal: signals.SignalHistory, report: _Report) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
 from stateful_engine.domain.actions import fold_action
-from stateful_engine.domain.barrier_rules import RESOLVER_VERSION, EntryMode, Resolution, plan_of
+from stateful_engine.domain.barrier_rules import RESOLVED_BY, RESOLVER_VERSION, EntryMode, Resolution, plan_of
 from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.domain.vocabulary import Outcome
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from stateful_engine.recording.recorder import Recorder
     from stateful_engine.storage.database import Database
 
-RESOLVED_BY = "barrier"
 NO_CANDLES = "there are no candles of its symbol and timeframe"
 CLOSED_MEANWHILE = "somebody else closed it meanwhile"
 BATCH = 250
