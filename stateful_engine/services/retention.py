@@ -1,55 +1,144 @@
-"""Forgetting what is old: children first, in small transactions, so that no writer waits long."""
+"""Forgetting what is old, and people who ask for it: in small transactions, so that no writer waits long.
+
+Pre-aggregates are kept unless asked otherwise: the rows go, and reports still count them. Windows that begin before the
+cutoff then begin with a full hour, and filtered reports, which read rows, see only those that are left.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
+from stateful_engine.domain.periods import Grain, period_of
+from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
-from stateful_engine.storage import retention
-from stateful_engine.storage.gpt_queries import GPTQueryLog
-from stateful_engine.storage.interactions import UserInteraction
-from stateful_engine.storage.signals import SignalHistory
+from stateful_engine.storage import funnel, retention, rollup_forgetting, tables
+from stateful_engine.storage.rollup_measures import FAMILIES
 
 if TYPE_CHECKING:
-    from stateful_engine.storage.base import Base
+    from sqlalchemy import ColumnElement, Table
+
     from stateful_engine.storage.database import Database
 
-CHILDREN_FIRST: dict[str, type[Base]] = {
-    "deleted_interactions": UserInteraction,
-    "deleted_queries": GPTQueryLog,
-    "deleted_signals": SignalHistory,
+GUIDE_NAMES = {
+    "deleted_interactions": "user_interaction",
+    "deleted_queries": "gpt_query_log",
+    "deleted_signals": "signal_history",
 }
 
 
 class Retention:
-    """Deletes records by age."""
+    """Deletes records by age, or by the person they name."""
 
     def __init__(self, database: Database, *, on_change: Callable[[Mapping[str, int]], None]) -> None:
         self._database = database
         self._on_change = on_change
 
-    def cleanup(self, days_to_keep: int = 90, *, dry_run: bool = False) -> dict[str, Any]:
-        """Delete what is older than `days_to_keep` days (at least 1), or only count it; counts by table."""
+    def cleanup(self, days_to_keep: int = 90, *, dry_run: bool = False, rollups: bool = False) -> dict[str, Any]:
+        """Delete signals, queries and interactions older than `days_to_keep` days (at least 1), or only count them.
+
+        Returns `{deleted_signals, deleted_queries, deleted_interactions, cutoff_date, dry_run}`. With `rollups` the
+        reports forget them too.
+        """
         kept = inputs.days(days_to_keep, least=1)
-        cutoff = clock.now() - timedelta(days=kept)
-        clear = self._count if dry_run else self._delete
-        counts = {name: clear(model, cutoff) for name, model in CHILDREN_FIRST.items()}
+        counts = self.cleanup_tables(dict.fromkeys(GUIDE_NAMES.values(), kept), dry_run=dry_run, rollups=rollups)
+        named = {name: counts[table] for name, table in GUIDE_NAMES.items()}
+        return {**named, "cutoff_date": _cutoff(kept).isoformat(), "dry_run": dry_run}
+
+    def cleanup_tables(
+        self, days: Mapping[str, int], *, dry_run: bool = False, rollups: bool = False
+    ) -> dict[str, int]:
+        """Delete what is older than so many days, by table, children first; how many rows went, by table."""
+        for name in days:
+            _refuse_unknown(name)
+        counts = {}
+        for name in retention.CHILDREN_FIRST:
+            if name in days:
+                cutoff = _cutoff(inputs.days(days[name], least=1))
+                counts[name] = self._older(name, cutoff, dry_run=dry_run, rollups=rollups)
+        self._announce(counts, dry_run=dry_run)
+        return counts
+
+    def forget_user(self, user_id: str, *, dry_run: bool = False, rollups: bool = False) -> dict[str, int]:
+        """Delete every record that names a person; how many rows went, by table.
+
+        `user_id` as it is stored: with `STATEFUL_HASH_USER_IDS` the pseudonym. Reports still count what the person did,
+        without a name; with `rollups` they forget that too.
+        """
+        name = inputs.text(user_id)
+        if name is None:
+            detail = "user_id is empty; name the person to forget"
+            raise InvalidInputError(detail, errors=(Fault("/user_id", detail),))
+        counts = {
+            table.name: self._of_person(table, name, dry_run=dry_run, rollups=rollups)
+            for table in retention.tables_of_people()
+        }
         if not dry_run:
-            self._on_change({model.__tablename__: counts[name] for name, model in CHILDREN_FIRST.items()})
-        return {**counts, "cutoff_date": cutoff.isoformat(), "dry_run": dry_run}
+            self._forget_name(name)
+        self._announce(counts, dry_run=dry_run)
+        return counts
 
-    def _count(self, model: type[Base], cutoff: datetime) -> int:
+    def _older(self, name: str, cutoff: datetime, *, dry_run: bool, rollups: bool) -> int:
+        table = tables.table(name)
+        condition = retention.older_than(table, cutoff)
+        if dry_run:
+            return self._count(table, condition)
+        family, moment = FAMILIES.get(name), clock.to_epoch_us(cutoff)
+        if family is not None:
+            with self._database.connection() as connection:
+                rollup_forgetting.keep_figures_before(connection, family, moment)
+        gone = sum(len(rows) for rows in self._deleted(table, condition))
+        if family is not None and rollups:
+            rollup_forgetting.drop_figures_before(self._database, family, moment)
+        return gone
+
+    def _of_person(self, table: Table, name: str, *, dry_run: bool, rollups: bool) -> int:
+        condition = retention.of_user(table, name)
+        if dry_run:
+            return self._count(table, condition)
+        family, gone, slots = FAMILIES.get(table.name), 0, set()
+        for rows in self._deleted(table, condition, discount=rollups):
+            gone += len(rows)
+            if family is not None and rollups:
+                slots |= {period_of(Grain.SLOT, clock.to_epoch_us(row.created_at)) for row in rows}
+        if family is not None and slots:
+            rollup_forgetting.recount_people(self._database, family, slots)
+        return gone
+
+    def _deleted(
+        self, table: Table, condition: ColumnElement[bool], *, discount: bool = False
+    ) -> Iterator[Sequence[Any]]:
+        """Delete all rows that meet a condition, batch by batch; at last those that others were busy with."""
+        for wait in (False, True):
+            rows: Sequence[Any] = range(retention.BATCH)
+            while len(rows) == retention.BATCH:
+                with self._database.connection() as connection:
+                    rows = retention.delete_some(connection, table, condition, discount=discount, wait=wait)
+                yield rows
+
+    def _forget_name(self, name: str) -> None:
+        with self._database.connection() as connection:
+            funnel.forget_user(connection, name)
+            for family in FAMILIES.values():
+                rollup_forgetting.forget_name(connection, family, name)
+
+    def _count(self, table: Table, condition: ColumnElement[bool]) -> int:
         with self._database.reading() as session:
-            return retention.count_older_than(session, model, cutoff)
+            return retention.count(session, table, condition)
 
-    def _delete(self, model: type[Base], cutoff: datetime) -> int:
-        total = 0
-        while True:
-            with self._database.transaction() as session:
-                gone = retention.delete_older_than(session, model, cutoff)
-            total += gone
-            if gone < retention.BATCH:
-                return total
+    def _announce(self, counts: Mapping[str, int], *, dry_run: bool) -> None:
+        if not dry_run:
+            self._on_change(counts)
+
+
+def _cutoff(days: int) -> datetime:
+    return clock.now() - timedelta(days=days)
+
+
+def _refuse_unknown(name: str) -> None:
+    if name not in retention.CHILDREN_FIRST:
+        known = ", ".join(sorted(retention.CHILDREN_FIRST))
+        detail = f"no table to clean up is called {name[:64]!r}; tables are {known}"
+        raise InvalidInputError(detail, errors=(Fault("/table", detail),))

@@ -186,6 +186,31 @@ def rebuild(connection: Connection) -> None:
         after = rows[-1]["id"]
 
 
+def differing(connection: Connection) -> int:
+    """How many rows do not say what the interactions that are stored say."""
+    made = moment_sql(connection, "created_at")
+    user = f"coalesce(user_id, '{NOBODY}')"
+    counted = (
+        f"SELECT signal_id, {user} AS user_id, "
+        f"min(CASE WHEN interaction_type IN ('VIEW', 'CLICK') THEN {made} END) AS seen_at, "
+        f"min(CASE WHEN interaction_type = 'EXECUTE' THEN {made} END) AS executed_at FROM {{schema}}user_interaction "
+        "WHERE signal_id IS NOT NULL AND interaction_type IN ('VIEW', 'CLICK', 'EXECUTE') "
+        f"GROUP BY signal_id, {user}"
+    )
+    columns = "signal_id, user_id, coalesce(seen_at, -1) AS seen_at, coalesce(executed_at, -1) AS executed_at"
+    statement = (
+        f"SELECT count(*) FROM (SELECT signal_id, user_id FROM ("
+        f"SELECT {columns} FROM {{schema}}signal_funnel UNION ALL SELECT {columns} FROM ({counted}) AS counted"
+        ") AS both_sides GROUP BY signal_id, user_id, seen_at, executed_at HAVING count(*) <> 2) AS wrong"
+    )
+    return int(run(connection, statement).scalar())
+
+
 def delete_of(connection: Connection, signal_ids: Sequence[str]) -> None:
     """Forget the way of signals that are gone."""
     run_in(connection, "DELETE FROM {schema}signal_funnel WHERE signal_id IN :names", signal_ids)
+
+
+def forget_user(connection: Connection, user_id: str) -> None:
+    """Forget what one user did."""
+    run(connection, "DELETE FROM {schema}signal_funnel WHERE user_id = :user_id", {"user_id": user_id})

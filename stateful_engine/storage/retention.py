@@ -1,22 +1,69 @@
-"""Forgetting what is old, in batches that hold no lock for long."""
+"""Forgetting what is old, and people: in batches that hold no lock for long, children before their parents."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select
 from sqlalchemy.orm import Session
 
+from stateful_engine.storage import funnel, rollups, tables
 from stateful_engine.storage.base import Base
+from stateful_engine.storage.rollup_measures import FAMILIES
+from stateful_engine.storage.rollup_sql import counted_columns
 
 BATCH = 1000
+
+CHILDREN_FIRST = (
+    "user_interaction",
+    "gpt_query_log",
+    "signal_history",
+    "ai_recommendations",
+    "chatgpt_conversations",
+    "signal_scanner_results",
+    "user_actions",
+    "trade_events",
+)
+"""The tables that grow with time. Messages go with their conversations."""
+
+_SIGNALS = "signal_history"
+_USER_COLUMNS = ("user_id", "user_ref")
+
+
+def older_than(table: Table, cutoff: datetime) -> ColumnElement[bool]:
+    """The rows from before `cutoff`, by the time that the table is about."""
+    return _time(table) < cutoff
+
+
+def _time(table: Table) -> ColumnElement[datetime]:
+    return table.c[str(table.info.get("time", "created_at"))]
+
+
+def of_user(table: Table, user_id: str) -> ColumnElement[bool]:
+    """The rows that name a person."""
+    return table.c[next(name for name in _USER_COLUMNS if name in table.c)] == user_id
+
+
+def tables_of_people() -> list[Table]:
+    """All tables that name people, children first."""
+    return [
+        table
+        for table in reversed(tables.metadata.sorted_tables)
+        if any(name in table.c for name in _USER_COLUMNS) and "id" in table.c
+    ]
+
+
+def count(session: Session, table: Table, condition: ColumnElement[bool]) -> int:
+    """How many rows meet a condition."""
+    return session.scalar(select(func.count()).select_from(table).where(condition)) or 0
 
 
 def count_older_than(session: Session, model: type[Base], cutoff: datetime) -> int:
     """How many rows were created before `cutoff`."""
-    columns = model.__table__.c
-    return session.scalar(select(func.count()).where(columns["created_at"] < cutoff)) or 0
+    table = tables.table(model.__tablename__)
+    return count(session, table, older_than(table, cutoff))
 
 
 def delete_older_than(session: Session, model: type[Base], cutoff: datetime, *, limit: int = BATCH) -> int:
@@ -24,21 +71,44 @@ def delete_older_than(session: Session, model: type[Base], cutoff: datetime, *, 
 
     Call it in a transaction of its own until it returns less than `limit`.
     """
-    columns = model.__table__.c
-    oldest = (
-        select(columns["id"])
-        .where(columns["created_at"] < cutoff)
-        .order_by(columns["created_at"], columns["id"])
-        .limit(limit)
-    )
-    ids = list(session.scalars(oldest))
-    return delete_ids(session, model, ids)
+    table = tables.table(model.__tablename__)
+    return len(delete_some(session.connection(), table, older_than(table, cutoff), limit=limit))
 
 
-def delete_ids(session: Session, model: type[Base], ids: list[int]) -> int:
-    """Delete the rows with these internal ids; how many there were."""
-    if not ids:
-        return 0
-    statement = delete(model).where(model.__table__.c["id"].in_(ids))
-    done: Any = session.execute(statement, execution_options={"synchronize_session": False})
-    return int(done.rowcount)
+def delete_some(
+    connection: Connection,
+    table: Table,
+    condition: ColumnElement[bool],
+    *,
+    discount: bool = False,
+    wait: bool = False,
+    limit: int = BATCH,
+) -> Sequence[Row[Any]]:
+    """Delete at most `limit` rows that meet a condition, the oldest first, and return them.
+
+    With `discount` they no longer count. Call it in transactions of its own until it returns less than `limit`. Rows
+    that somebody else is changing right now are left for the next time, or with `wait` waited for.
+    """
+    columns = (table.c[name] for name in _needed(table, discount=discount))
+    chosen = select(*columns).where(condition).order_by(_time(table), table.c.id).limit(limit)
+    rows = connection.execute(chosen.with_for_update(skip_locked=not wait)).all()
+    if rows:
+        connection.execute(delete(table).where(table.c.id.in_([row.id for row in rows])))
+        _forget_derived(connection, table, rows, discount=discount)
+    return rows
+
+
+def _needed(table: Table, *, discount: bool) -> list[str]:
+    names = {"id"}
+    if table.name == _SIGNALS:
+        names.add("signal_id")
+    if discount and table.name in FAMILIES:
+        names.update(counted_columns(FAMILIES[table.name]))
+    return sorted(names)
+
+
+def _forget_derived(connection: Connection, table: Table, rows: Sequence[Row[Any]], *, discount: bool) -> None:
+    if table.name == _SIGNALS:
+        funnel.delete_of(connection, [row.signal_id for row in rows])
+    if discount and table.name in FAMILIES:
+        rollups.count(connection, {table.name: [dict(row._mapping) for row in rows]}, sign=-1)

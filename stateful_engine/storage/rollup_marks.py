@@ -50,6 +50,15 @@ def claim(connection: Connection, family: Family) -> Mark:
     return _mark(run(connection, f"{statement} RETURNING {_COLUMNS}", {"name": family.source}).one())
 
 
+def write_forgotten(connection: Connection, family: Family, cutoff: int) -> None:
+    """Write down that rows older than `cutoff` are gone and stay counted."""
+    run(
+        connection,
+        "UPDATE {schema}rollup_marks SET forgotten = :cutoff WHERE name = :name",
+        {"name": family.source, "cutoff": cutoff},
+    )
+
+
 def abandon(connection: Connection, family: Family) -> None:
     """Say that there are no pre-aggregates of a table yet."""
     run(connection, "DELETE FROM {schema}rollup_marks WHERE name = :name", {"name": family.source})

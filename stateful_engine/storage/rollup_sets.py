@@ -7,7 +7,7 @@ are joined here, while nobody else writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -178,7 +178,8 @@ def _seal_bytes(connection: Connection, kind: str, grain: Grain, parts: Span) ->
     _write_bytes(connection, sorted(joined.items()))
 
 
-def _read(connection: Connection, kind: str, spans: Sequence[Span]) -> list[tuple[int, int, bytes]]:
+def _read(connection: Connection, kind: str, spans: Sequence[Span]) -> list[tuple[int, int, Any]]:
+    """Sets as they are kept: bytes on SQLite, text of bits on PostgreSQL."""
     if not spans:
         return []
     statement = f"SELECT period, chunk, bits FROM {{schema}}rollup_sets WHERE kind = :kind AND {within(spans)}"
@@ -189,6 +190,37 @@ def of_kinds(family: Family) -> str:
     """The condition that a set belongs to a table."""
     kinds = ", ".join(f"'{kind}'" for kind in family.sets.values())
     return f"kind IN ({kinds})" if kinds else "1 = 0"
+
+
+def kept(connection: Connection, kind: str, spans: Sequence[Span]) -> dict[int, set[int]]:
+    """The numbers of members by period, as they are kept."""
+    found: dict[int, set[int]] = {}
+    for period, chunk, bits in _read(connection, kind, spans):
+        number = int.from_bytes(bits, "big") if isinstance(bits, bytes) else int(bits, 2)
+        found.setdefault(period, set()).update(chunk * SET_SIZE + place for place in _places(number))
+    return found
+
+
+def _places(bits: int) -> Iterator[int]:
+    """Which bits are set, counted from the highest."""
+    while bits:
+        length = bits.bit_length()
+        yield SET_SIZE - length
+        bits ^= 1 << (length - 1)
+
+
+def in_rows(connection: Connection, family: Family, column: str, where: Where) -> dict[int, set[int]]:
+    """The numbers of members by slot, as the rows name them; -1 for those without a number."""
+    slot = f"{moment_sql(connection, 'created_at')} / {LENGTH[Grain.SLOT]}"
+    statement = (
+        f"SELECT DISTINCT {slot}, coalesce(m.number, -1) FROM {{schema}}{family.source} AS r "
+        f"LEFT JOIN {{schema}}rollup_members AS m ON m.kind = :kind AND m.value = r.{column} "
+        f"WHERE {where[0]} AND r.{column} IS NOT NULL"
+    )
+    found: dict[int, set[int]] = {}
+    for period, number in run(connection, statement, {"kind": family.sets[column], **where[1]}):
+        found.setdefault(period, set()).add(number)
+    return found
 
 
 def fill(connection: Connection, family: Family, where: Where) -> None:

@@ -48,11 +48,16 @@ def cells_of_rows(
     return [dict(row) for row in run(connection, statement, where[1]).mappings()]
 
 
+def cells_statement(connection: Connection, family: Family, where: Where) -> str:
+    """The statement that counts all cells of stored rows by hour."""
+    every = (ALL, *family.dimensions)
+    return _cells(family.source, every, connection.dialect.name, where[0], by_hour=True)
+
+
 def fill(connection: Connection, family: Family, where: Where) -> None:
     """Make the cells of stored rows by hour; there are none yet for these hours."""
     columns = ", ".join(("dimension", "period", "value", *family.measures))
-    every = (ALL, *family.dimensions)
-    rows = _cells(family.source, every, connection.dialect.name, where[0], by_hour=True)
+    rows = cells_statement(connection, family, where)
     run(connection, f"INSERT INTO {{schema}}{family.cells} ({columns}) {rows}", where[1])
 
 
@@ -268,7 +273,7 @@ _FACTS = {
 }
 
 
-def deleted_rows_columns(family: Family) -> Sequence[str]:
+def counted_columns(family: Family) -> Sequence[str]:
     """The columns that decide what a row counts for."""
     return _COLUMNS[family.source]
 

@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from stateful_engine.storage import rollup_build, rollup_marks, rollups
+from stateful_engine.storage import rollup_build, rollup_check, rollup_marks, rollups
+from stateful_engine.storage.rollup_check import Difference
 from stateful_engine.storage.rollup_measures import FAMILIES, Family
 
 if TYPE_CHECKING:
     from stateful_engine.storage.database import Database
 
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A cell that does not hold what its rows amount to."""
-
-    table: str
-    period: str
-    dimension: str
-    value: str
-    measure: str
-    kept: int
-    counted: int
+ALL_FAMILIES = tuple(FAMILIES[name] for name in sorted(FAMILIES))
 
 
 def catch_up(database: Database, family: Family) -> None:
@@ -36,12 +26,24 @@ def catch_up(database: Database, family: Family) -> None:
             rollups.settle(connection, family, rollups.Changes())
 
 
-def rebuild(database: Database, families: tuple[Family, ...] = tuple(FAMILIES.values())) -> None:
+def rebuild(database: Database, families: tuple[Family, ...] = ALL_FAMILIES) -> None:
     """Make the pre-aggregates again from the rows that are stored; writers wait meanwhile, and their spool keeps all.
 
     What was deleted by a cleanup that kept the figures stays counted.
     """
     with database.connection() as connection:
         rollup_build.begin(connection)
-        for family in sorted(families, key=lambda family: family.source):
+        for family in families:
             rollup_build.build(connection, family, rollup_marks.claim(connection, family))
+
+
+def check(database: Database, *, most: int = 100) -> list[Difference]:
+    """What is kept otherwise than the rows say, at most `most` of it; writers wait meanwhile."""
+    for family in ALL_FAMILIES:
+        catch_up(database, family)
+    with database.connection() as connection:
+        rollup_build.begin(connection)
+        for family in ALL_FAMILIES:
+            rollups.settle(connection, family, rollups.Changes())
+        found = (wrong for family in ALL_FAMILIES for wrong in rollup_check.differences(connection, family))
+        return list(islice(found, most))

@@ -1,0 +1,146 @@
+"""Comparing the pre-aggregates with the rows they stand for, and the coarse periods with the fine ones.
+
+The two are counted by different code (Python while rows come in, SQL here), so that a mistake in either shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from stateful_engine.domain.clock import from_epoch_us
+from stateful_engine.domain.periods import Grain, begin_of, ceil_to, end_of, grain_of, period_of, span
+from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
+from stateful_engine.storage.rollup_marks import COARSE, Mark
+from stateful_engine.storage.rollup_measures import ALL, INTERACTIONS, Family
+from stateful_engine.storage.rollup_sql import run
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something that is kept otherwise than it should be; `surplus` is what is kept less what is counted."""
+
+    table: str
+    begin: str
+    grain: str
+    what: str
+    surplus: int
+
+    def __str__(self) -> str:
+        return f"{self.table}: {self.grain.lower()} of {self.begin}, {self.what}: {self.surplus:+d}"
+
+
+def differences(connection: Connection, family: Family) -> Iterator[Difference]:
+    """What is kept otherwise than the rows and the finer periods say; nothing when all is well.
+
+    Hours whose rows were deleted while their figures were kept are not compared.
+    """
+    mark = rollup_marks.mark_of(connection, family) or rollup_marks.NO_MARK
+    since = ceil_to(Grain.HOUR, mark.forgotten)
+    for begin, end in _months(connection, family, since):
+        yield from _cells_against_rows(connection, family, begin, end)
+        yield from _sets_against_rows(connection, family, begin, end)
+    yield from _coarse_against_fine(connection, family, mark)
+    if family is INTERACTIONS:
+        wrong = funnel.differing(connection)
+        if wrong:
+            yield Difference("signal_funnel", "", "", "rows that differ from the interactions", wrong)
+
+
+def _months(connection: Connection, family: Family, since: int) -> list[tuple[int, int]]:
+    """The months that have rows or cells, one after another, so that memory stays bounded."""
+    made = rollup_sql.moment_sql(connection, "created_at")
+    rows = run(connection, f"SELECT min({made}), max({made}) FROM {{schema}}{family.source}").one()
+    hours = period_of(Grain.HOUR, 0), period_of(Grain.DAY, 0) - 1
+    kept = run(
+        connection,
+        f"SELECT min(period), max(period) FROM {{schema}}{family.cells} WHERE dimension = :all "
+        f"AND period BETWEEN {hours[0]} AND {hours[1]}",
+        {"all": ALL},
+    ).one()
+    moments = [moment for moment in rows if moment is not None]
+    moments += [begin_of(period) for period in kept if period is not None]
+    if not moments:
+        return []
+    first, last = (period_of(Grain.MONTH, moment) for moment in (max(min(moments), since), max(moments)))
+    return [(max(begin_of(month), since), end_of(month)) for month in range(first, last + 1)]
+
+
+def _cells_against_rows(connection: Connection, family: Family, begin: int, end: int) -> Iterator[Difference]:
+    kept = ", ".join(family.measures)
+    taken = ", ".join(f"-{name}" for name in family.measures)
+    hours = span(Grain.HOUR, begin, end)
+    where = rollup_sql.created_between(begin, end)
+    counted = rollup_sql.cells_statement(connection, family, where)
+    sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in family.measures)
+    wrong = " OR ".join(f"sum({name}) <> 0" for name in family.measures)
+    statement = (
+        f"SELECT dimension, period, value, {sums} FROM ("
+        f"SELECT dimension, period, value, {kept} FROM {{schema}}{family.cells} "
+        f"WHERE period BETWEEN {hours[0]} AND {hours[1]} UNION ALL "
+        f"SELECT dimension, period, value, {taken} FROM ({counted}) AS counted"
+        f") AS compared GROUP BY dimension, period, value HAVING {wrong} ORDER BY period, dimension, value"
+    )
+    for row in run(connection, statement, where[1]).mappings():
+        yield from _of_cell(family, dict(row))
+
+
+def _of_cell(family: Family, row: dict[str, Any]) -> Iterator[Difference]:
+    for name in family.measures:
+        if row[name]:
+            what = f"{name} of {row['dimension'] or 'all'} {row['value']!r}"
+            yield _difference(family.cells, row["period"], what, row[name])
+
+
+def _sets_against_rows(connection: Connection, family: Family, begin: int, end: int) -> Iterator[Difference]:
+    slots = span(Grain.SLOT, begin, end)
+    for column, kind in family.sets.items():
+        counted = rollup_sets.in_rows(connection, family, column, rollup_sql.created_between(begin, end))
+        kept = rollup_sets.kept(connection, kind, [slots])
+        yield from _of_sets(kind, kept, counted)
+
+
+def _of_sets(kind: str, kept: dict[int, set[int]], counted: dict[int, set[int]]) -> Iterator[Difference]:
+    for period in sorted(kept.keys() | counted.keys()):
+        surplus = kept.get(period, set()) ^ counted.get(period, set())
+        if surplus:
+            yield _difference("rollup_sets", period, f"members of {kind!r} that differ", len(surplus))
+
+
+def _coarse_against_fine(connection: Connection, family: Family, mark: Mark) -> Iterator[Difference]:
+    """Coarse periods are compared with what sealing would make of the finer ones."""
+    for grain in COARSE:
+        finer = Grain(grain - 1)
+        parts = span(finer, 0, mark.sealed[grain])
+        if grain is not Grain.HOUR:
+            yield from _coarse_cells(connection, family, grain, parts)
+        for kind in family.sets.values():
+            joined: dict[int, set[int]] = {}
+            for period, members in rollup_sets.kept(connection, kind, [parts]).items():
+                joined.setdefault(period_of(grain, begin_of(period)), set()).update(members)
+            whole = period_of(grain, 0), period_of(grain, mark.sealed[grain]) - 1
+            yield from _of_sets(kind, rollup_sets.kept(connection, kind, [whole]), joined)
+
+
+def _coarse_cells(connection: Connection, family: Family, grain: Grain, parts: tuple[int, int]) -> Iterator[Difference]:
+    names = ", ".join(family.measures)
+    statement = f"SELECT dimension, period, value, {names} FROM {{schema}}{family.cells} WHERE period BETWEEN :a AND :b"
+    totals: dict[tuple[str, int, str], dict[str, int]] = {}
+    for sign, first, last in ((-1, *parts), (1, period_of(grain, 0), period_of(grain, begin_of(parts[1] + 1)) - 1)):
+        for row in run(connection, statement, {"a": first, "b": last}).mappings():
+            period = row["period"] if sign > 0 else period_of(grain, begin_of(row["period"]))
+            sums = totals.setdefault((row["dimension"], period, row["value"]), dict.fromkeys(family.measures, 0))
+            for name in family.measures:
+                sums[name] += sign * row[name]
+    for (dimension, period, value), sums in sorted(totals.items()):
+        if any(sums.values()):
+            yield from _of_cell(family, {"dimension": dimension, "period": period, "value": value, **sums})
+
+
+def _difference(table: str, period: int, what: str, surplus: int) -> Difference:
+    begin = from_epoch_us(begin_of(period)).isoformat()
+    return Difference(table, begin, grain_of(period).name, what, surplus)
