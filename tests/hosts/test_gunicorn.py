@@ -74,8 +74,9 @@ def served(folder: Path, database_url: str) -> Iterator[int]:
         yield port
     finally:
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 0, errors.decode()
+        _, told = process.communicate(timeout=60)
+        sys.stderr.write(told.decode())
+    assert process.returncode == 0
 
 
 def ask(port: int, path: str) -> dict[str, Any]:

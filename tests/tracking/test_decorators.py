@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 SIGNAL = signal_data()
 
 
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """How an answer reaches the client does not depend on the kind of database: one is enough here."""
+    return sqlite_url
+
+
 def pages() -> Iterator[str]:
     yield from ("one", "two")
 

@@ -27,6 +27,12 @@ PRETTY = json.dumps(signal_data(), indent=2).encode()
 LIST = json.dumps([signal_data()]).encode()
 
 
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """How an answer reaches the client does not depend on the kind of database: one is enough here."""
+    return sqlite_url
+
+
 def answered(app: Flask, make: Any, **options: Any) -> TestResponse:
     """The answer of one tracked view that returns `make()`."""
     app.add_url_rule("/signal", "signal", track_signal_generation(**options)(make))
