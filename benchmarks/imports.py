@@ -1,6 +1,6 @@
 """What importing the package costs: its time against that of what any host of it imports anyway, and what it loads.
 
-    python benchmarks/imports.py [--rounds 11]
+python benchmarks/imports.py [--rounds 11]
 """
 
 from __future__ import annotations

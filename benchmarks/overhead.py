@@ -3,8 +3,9 @@
     python benchmarks/overhead.py [--rounds 7] [--requests 1500] [--rate 1000]
 
 Each contestant is a process with the same Flask app; it is asked for requests at a fixed rate, one contestant after
-the other, round by round. Its background work runs while its requests do; between rounds it is let finish. OpenTelemetry
-and PostHog (`pip install -e .[bench]`) send to a server on loopback. Times are of the WSGI call, in microseconds.
+the other, round by round. Its background work runs while its requests do; between rounds it is let finish.
+OpenTelemetry and PostHog (`pip install -e .[bench]`) send to a server on loopback. Times are of the WSGI call, in
+microseconds.
 """
 
 from __future__ import annotations

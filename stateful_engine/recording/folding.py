@@ -7,8 +7,7 @@ is read here, in the writer, from the bytes that the client got. The ids come al
 from __future__ import annotations
 
 from dataclasses import replace
-
-import orjson
+from typing import Any
 
 from stateful_engine.domain.extraction import extract
 from stateful_engine.domain.vocabulary import InteractionType
@@ -17,8 +16,8 @@ from stateful_engine.recording.records import Call
 from stateful_engine.recording.stamping import Stamp
 
 
-def folded(call: Call) -> Call:
-    """`call` with the rows of the signal that its body holds; as it is when its signals were read already.
+def folded(call: Call, body: Any) -> Call:
+    """`call` with the rows of the signal that `body`, its parsed body, holds; as it is when they were made already.
 
     Raises `ValueError` when the body holds no signal, which only another version of the rules can cause.
     """
@@ -27,7 +26,7 @@ def folded(call: Call) -> Call:
         return call
     if query is None or call.body is None:
         raise ValueError("the signal of this call cannot be read without its query and its body")
-    extraction = extract(orjson.loads(call.body), request=query["request_params"], mapping=given.get("mapping"))
+    extraction = extract(body, request=query["request_params"], mapping=given.get("mapping"))
     if not extraction.signals:
         raise ValueError("the rules of this version find no signal in this body, although its id was given out")
     signal = extraction.signals[0]

@@ -62,48 +62,70 @@ def rows_of(record: Record, settings: Settings, *, texts_are_clean: bool = False
     `texts_are_clean` says that no text in it needs to be looked at for secrets.
     Raises `ValueError`, `TypeError` or `KeyError` (no such table) for a record that cannot be understood.
     """
-    given = _call_tables(record, settings) if isinstance(record, Call) else record.tables
+    if isinstance(record, Call):
+        return _call_rows(record, settings, texts_are_clean=texts_are_clean)
     return {
         name: [_ready(name, row, record.created_us, settings, texts_are_clean=texts_are_clean) for row in rows]
-        for name, rows in given.items()
+        for name, rows in record.tables.items()
         if rows
     }
 
 
-def _call_tables(call: Call, settings: Settings) -> TableRows:
-    call = folded(call)
-    given: TableRows = {signals.TABLE: call.signals, interactions.TABLE: call.interactions}
+def _call_rows(call: Call, settings: Settings, *, texts_are_clean: bool) -> TableRows:
+    """The rows of a call. What was read from a clean body in this process needs no look of its own for secrets."""
+    body = _parsed(call.body)
+    body_is_clean = texts_are_clean and keys_are_clean(body, settings.redact)
+    is_read_here = call.unfolded is not None
+    call = folded(call, body)
+    made: TableRows = {}
+    for name, rows in ((signals.TABLE, call.signals), (interactions.TABLE, call.interactions)):
+        if rows:
+            made[name] = [
+                _ready(
+                    name,
+                    row,
+                    call.created_us,
+                    settings,
+                    texts_are_clean=texts_are_clean,
+                    is_clean=is_read_here and body_is_clean,
+                )
+                for row in rows
+            ]
     if call.query is not None:
         query = {**call.query, "query_id": call.query_id}
+        row = _ready(gpt_queries.TABLE, query, call.created_us, settings, texts_are_clean=texts_are_clean)
         if call.body is not None and settings.capture_response:
-            query["response_data"] = response_data(call.body, settings)
-        given[gpt_queries.TABLE] = [query]
-    return given
+            value = body if body_is_clean else redact(body, settings.redact)
+            row["response_data"] = _cut(value, len(call.body), settings.capture_response_max_bytes)
+        made[gpt_queries.TABLE] = [row]
+    return made
 
 
-def response_data(body: bytes, settings: Settings) -> Any:
-    """The JSON value to keep of a response body: redacted, and cut to its beginning when it is too long."""
+def _parsed(body: bytes | None) -> Any:
+    """The JSON value of a body; its text where it is no JSON."""
+    if body is None:
+        return None
     try:
-        value = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
-        value = body.decode("utf-8", "replace")
-    limit = settings.capture_response_max_bytes
-    if len(body) <= limit:
+        return body.decode("utf-8", "replace")
+
+
+def _cut(value: Any, size: int, limit: int) -> Any:
+    """A redacted body of `size` bytes, or its beginning when it is longer than `limit`."""
+    if size <= limit:
         return value
-    text = orjson.dumps(redact(value, settings.redact))
-    return truncated(len(body), text[:limit].decode("utf-8", "ignore"))
+    return truncated(size, orjson.dumps(value)[:limit].decode("utf-8", "ignore"))
 
 
-def _ready(table: str, row: Row, made_us: int, settings: Settings, *, texts_are_clean: bool) -> Row:
+def _ready(
+    table: str, row: Row, made_us: int, settings: Settings, *, texts_are_clean: bool, is_clean: bool = False
+) -> Row:
     """`row` with its secrets redacted, defaults filled in, and times that a column can take."""
     shape = _shape(table)
     ready = {**shape.defaults, **row}
-    for name in shape.structures:
-        value = row.get(name)
-        if value is not None and not (texts_are_clean and keys_are_clean(value, settings.redact)):
-            ready[name] = redact(value, settings.redact)
-    if not texts_are_clean:
-        ready.update((name, redact_text(value)) for name, value in row.items() if isinstance(value, str))
+    if not is_clean:
+        _redact(ready, shape, settings, texts_are_clean=texts_are_clean)
     for name in shape.times:
         value = ready.get(name)
         if isinstance(value, str):
@@ -113,6 +135,15 @@ def _ready(table: str, row: Row, made_us: int, settings: Settings, *, texts_are_
     if ready.get("updated_at") is None and shape.has_updated_at:
         ready["updated_at"] = ready["created_at"]
     return ready
+
+
+def _redact(row: Row, shape: _Shape, settings: Settings, *, texts_are_clean: bool) -> None:
+    for name in shape.structures:
+        value = row.get(name)
+        if value is not None and not (texts_are_clean and keys_are_clean(value, settings.redact)):
+            row[name] = redact(value, settings.redact)
+    if not texts_are_clean:
+        row.update((name, redact_text(value)) for name, value in row.items() if isinstance(value, str))
 
 
 def _moment(text: str) -> datetime:
