@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
@@ -12,7 +13,7 @@ from stateful_engine import api, cli
 from stateful_engine.config import Settings
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.events import rows_committed
-from stateful_engine.globals import EXTENSION_KEY, find_runtime
+from stateful_engine.globals import EXTENSION_KEY, current_runtime, find_runtime
 from stateful_engine.guard import Guard
 from stateful_engine.recording.recorder import Recorder
 from stateful_engine.services.analytics import Analytics
@@ -20,6 +21,7 @@ from stateful_engine.services.integrator import EnhancedSignalIntegrator
 from stateful_engine.services.state_manager import StateManager
 from stateful_engine.storage.cache import Cache
 from stateful_engine.storage.database import Database, database_for
+from stateful_engine.tracking import openai
 from stateful_engine.tracking.instrument import instrument
 from stateful_engine.tracking.observation import settle_left_over
 
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from flask_sqlalchemy import SQLAlchemy
+
+ClientT = TypeVar("ClientT")
 
 
 @dataclass(eq=False)
@@ -97,6 +101,21 @@ class StatefulEngine:
         """Flush, then let go of threads, files and connections: of the current app, or outside an app of every one."""
         done = [runtime.close(timeout) for runtime in self._reached()]
         return all(done)
+
+    def track_openai(self, client: ClientT) -> ClientT:
+        """Remember what an OpenAI client answers, with tokens, cost and latency; returns the client itself.
+
+        Inside `conversation(...)` answers become its messages, elsewhere rows of the query log.
+        """
+        return openai.track_openai(client)
+
+    def record_openai(self, response: Any) -> None:
+        """Remember one answer of OpenAI that the host got by itself."""
+        openai.record_openai(response, current_runtime())
+
+    def conversation(self, user_id: Any, chat_id: Any = None) -> AbstractContextManager[int]:
+        """`with engine.conversation(user_id, chat_id) as conversation_id:` links what is said inside to each other."""
+        return openai.conversation(current_runtime(), user_id, chat_id)
 
     def _reached(self) -> list[Runtime]:
         runtime = find_runtime()
