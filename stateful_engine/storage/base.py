@@ -95,7 +95,7 @@ class _CleanJson(TypeDecorator[Any]):
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
-        return None if value is None else clean_json(value)[0]
+        return None if value is None else clean_json(orjson.loads(value) if type(value) is bytes else value)[0]
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """A host's engine may carry a JSON decoder of the host's own: what it made is put back into plain JSON."""

@@ -3,7 +3,7 @@
 A row is known by the unique key of its table (`Table.info["key"]`). A key that is stored already with the same content
 is a repetition and is passed over; one with other content gets a new key, derived from the content, so that a
 repetition of that is recognised too. Rows are dicts of column to value: aware datetimes or microseconds for times,
-plain JSON for JSON columns; other keys are ignored.
+plain JSON, or the bytes of a valid JSON text, for JSON columns; other keys are ignored.
 """
 
 from __future__ import annotations

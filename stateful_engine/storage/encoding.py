@@ -51,9 +51,13 @@ def columns(table: Table, rows: Sequence[Row]) -> dict[str, Values]:
     SQLAlchemy keeps them in SQLite, in UTC.
     """
     try:
-        return {part.name: part.encode(values) for part, values in filled(table, rows)}
+        return _encoded(table, rows)
     except Unclean:
-        return columns(table, [cleaned(table, row) for row in rows])
+        return _encoded(table, [cleaned(table, row) for row in rows])
+
+
+def _encoded(table: Table, rows: Sequence[Row]) -> dict[str, Values]:
+    return {part.name: part.encode(values) for part, values in filled(table, rows)}
 
 
 def filled(table: Table, rows: Sequence[Row]) -> list[tuple[Part, Values]]:
@@ -108,7 +112,8 @@ def _as_stored(part: Part, value: Any) -> Any:
 def cleaned(table: Table, row: Row) -> Row:
     """The row without characters that PostgreSQL refuses; one that had any says so in its flags."""
     clean, has_changed = {}, False
-    for name, value in row.items():
+    for name, given in row.items():
+        value = orjson.loads(given) if type(given) is bytes else given
         clean[name], changed = clean_json(value) if isinstance(value, (str, dict, list)) else (value, False)
         has_changed = has_changed or changed
     if has_changed and "extra" in table.c:
@@ -156,7 +161,7 @@ def _codec(kind: TypeEngine[Any]) -> tuple[Callable[[Any], Any], Encoder]:
         limit = kind.limit
         return (lambda value: clean_text(str(value))[0][:limit]), (lambda values: _texts(values, limit))
     if isinstance(kind, (JsonStored, JsonFiltered)):
-        return (lambda value: orjson.loads(orjson.dumps(clean_json(value)[0]))), _jsons
+        return _stored_json, _jsons
     if isinstance(kind, UtcDateTime):
         return _moment_text, _times
     if isinstance(kind, Number):
@@ -179,11 +184,18 @@ def _texts(values: Values, limit: int | None) -> Values:
 
 def _jsons(values: Values) -> Values:
     try:
-        texts = [None if value is None else orjson.dumps(value).decode() for value in values]
+        texts = [
+            None if value is None else value.decode() if type(value) is bytes else orjson.dumps(value).decode()
+            for value in values
+        ]
     except TypeError as error:
         raise Unclean from error
     _refuse_unclean(texts, "\\u0000")
     return texts
+
+
+def _stored_json(value: Any) -> Any:
+    return orjson.loads(orjson.dumps(clean_json(orjson.loads(value) if type(value) is bytes else value)[0]))
 
 
 def _refuse_unclean(texts: Values, forbidden: str) -> None:

@@ -217,6 +217,26 @@ def test_json_holds_no_nan_and_any_depth_and_key(database: Database) -> None:
     assert kept["response_data"]["deep"] is not None
 
 
+def test_ready_json_is_taken_as_bytes(database: Database) -> None:
+    rows = [query_row(response_data=b'{"a": [1, "\\\\", "\\n\xc3\xa9"]}'), query_row(response_data=b'{"a": "\\u0000"}')]
+    assert len(store(database, "gpt_query_log", *rows)) == 2
+    assert [row["response_data"] for row in stored(database, "gpt_query_log")] == [
+        {"a": [1, "\\", "\né"]},
+        {"a": "\ufffd"},
+    ]
+    assert store(database, "gpt_query_log", *rows) == []
+    changed = rows[0] | {"response_data": b'{"a": 2}'}
+    assert len(store(database, "gpt_query_log", changed)) == 1
+
+
+@pytest.mark.parametrize("value", [b"{", b"\xff", b"", b"NaN"])
+def test_bytes_that_are_no_json_are_an_error_of_the_record(postgresql: Database, value: bytes) -> None:
+    with pytest.raises((ValueError, DBAPIError)) as caught:
+        store(postgresql, "gpt_query_log", query_row(), query_row(response_data=value))
+    assert not isinstance(caught.value, StorageUnavailableError)
+    assert stored(postgresql, "gpt_query_log") == []
+
+
 def test_json_null_and_nothing_are_both_sql_null(database: Database) -> None:
     from sqlalchemy import select
 
