@@ -6,6 +6,7 @@ logger is touched.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 from collections.abc import Iterator
@@ -13,10 +14,6 @@ from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:
-    fcntl = None  # type: ignore[assignment]
 
 logger = logging.getLogger("stateful_engine")
 logger.addHandler(logging.NullHandler())
@@ -73,12 +70,9 @@ class SharedRotatingFileHandler(RotatingFileHandler):
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the lock of this log; where the platform has none, one process at a time is the host's business."""
-        if fcntl is None:
-            yield
-            return
+        """Hold the lock of this log."""
         with Path(self.baseFilename + ".lock").open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            _lock(lock.fileno())
             yield
 
     def _follow(self) -> None:
@@ -92,4 +86,13 @@ class SharedRotatingFileHandler(RotatingFileHandler):
             now = None
         if now is None or (mine.st_dev, mine.st_ino) != (now.st_dev, now.st_ino):
             self.stream.close()
-            self.stream = None  # type: ignore[assignment]
+            self.stream = self._open()
+
+
+def _lock(descriptor: int) -> None:
+    """Hold a file against other processes until it is closed; Windows has no such lock, and needs one log a process."""
+    try:
+        fcntl = importlib.import_module("fcntl")
+    except ImportError:
+        return
+    fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -14,6 +14,7 @@ from stateful_engine.api import (
     analytics,
     bot_reports,
     conversations,
+    experiments,
     fields,
     health,
     interactions,
@@ -70,6 +71,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *scanner.OPERATIONS,
     *actions.OPERATIONS,
     *journal.OPERATIONS,
+    *experiments.OPERATIONS,
     *maintenance.OPERATIONS,
     *health.OPERATIONS,
     Operation(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 from flask.cli import AppGroup
 
+from stateful_engine.cli.ab import ab
 from stateful_engine.cli.check_shape import check_shape
 from stateful_engine.cli.db import db
 from stateful_engine.cli.doctor import doctor
@@ -17,7 +18,7 @@ from stateful_engine.cli.worker import worker
 
 stateful = AppGroup("stateful", help="Look after the memory of this app: database, spool, outcomes, exports, keys.")
 
-for _command in (check_shape, db, doctor, export, keys, openapi, resolve, spool, worker):
+for _command in (ab, check_shape, db, doctor, export, keys, openapi, resolve, spool, worker):
     stateful.add_command(_command)
 
 

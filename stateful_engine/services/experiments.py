@@ -36,7 +36,7 @@ from stateful_engine.logging import logger
 from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
-from stateful_engine.services.trial_reports import Mark, report
+from stateful_engine.services.trial_reports import Mark, gather, report
 from stateful_engine.storage import experiments
 from stateful_engine.storage.experiments import Experiment
 
@@ -253,16 +253,19 @@ class Experiments(Bound):
         if not assignment.in_experiment:
             yield assignment
             return
-        self._note_exposure(assignment)
+        self._noted(assignment)
         with stamping.stamped(stamping.Stamp(assignment.experiment, assignment.variant, assignment.unit)):
             yield assignment
 
-    def _note_exposure(self, assignment: Assignment) -> None:
+    def note_exposure(self, assignment: Assignment) -> bool:
+        """Note that a unit was shown its variant; True for its first exposure. Raises `NotFoundError`."""
+        with self._database.transaction() as session:
+            row = _required(experiments.find(session, assignment.experiment), assignment.experiment)
+            return experiments.expose(session, row.id, assignment.unit, clock.now())
+
+    def _noted(self, assignment: Assignment) -> None:
         try:
-            with self._database.transaction() as session:
-                row = experiments.find(session, assignment.experiment)
-                if row is not None:
-                    experiments.expose(session, row.id, assignment.unit, clock.now())
+            self.note_exposure(assignment)
         except StatefulEngineError as error:
             logger.warning("an exposure of %r could not be noted (%s)", assignment.experiment, error.code)
 
@@ -277,6 +280,15 @@ class Experiments(Bound):
         self._catch_up()
         with self._database.reading() as session:
             return self._results_of(session, _required(experiments.find(session, name), name), mark)
+
+    def matured(self, name: str, *, mark: Mark | None = None) -> list[tuple[str, float]]:
+        """The matured results of both arms together as (cluster, R), for an A/A test of the metric."""
+        self._catch_up()
+        with self._database.reading() as session:
+            row = _required(experiments.find(session, name), name)
+            rows = experiments.exposed_signals(session, row.name, row.started_at or row.created_at)
+            arms, _ = gather(_running(row).design, rows, now=clock.now(), mark=mark)
+        return [pair for arm in arms.values() for pair in arm.matured]
 
     def snapshot(self, name: str, *, mark: Mark | None = None) -> dict[str, Any]:
         """Keep the results as they are now, unchangeably, and return them."""

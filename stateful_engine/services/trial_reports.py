@@ -66,7 +66,9 @@ def gather(
         if arm is None:
             continue
         cluster = cluster_of(design, row)
-        seen.add((unit_on(row) or cluster, str(row.signal.variant)))
+        unit = unit_on(row) or (None if design.design is Design.USER else cluster)
+        if unit is not None:
+            seen.add((unit, str(row.signal.variant)))
         _count(arm, row, cluster, design.horizon, now=now, mark=mark)
     crossing = CrossedUnits() if design.design is Design.PAIRED else crossed_units(seen)
     return arms, crossing
