@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-
 logger = logging.getLogger("stateful_engine")
 logger.addHandler(logging.NullHandler())
 
