@@ -25,6 +25,7 @@ from stateful_engine.logging import setup_file_logging
 from stateful_engine.services.actions import AnalyticsLogger
 from stateful_engine.services.conversations import ChatGPTLogger
 from stateful_engine.services.experiments import Experiments
+from stateful_engine.services.export_recommendations import export_recommendation_training_data
 from stateful_engine.services.integrator import EnhancedSignalIntegrator
 from stateful_engine.services.journal import JournalRepo
 from stateful_engine.services.performance import PerformanceDashboard
@@ -79,6 +80,7 @@ __all__ = [
     "StorageUnavailableError",
     "UserInteraction",
     "cache_analytics_data",
+    "export_recommendation_training_data",
     "get_cached_analytics_data",
     "setup_file_logging",
     "get_enhanced_integrator",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from flask.cli import with_appcontext
 
 from stateful_engine.domain import clock
 from stateful_engine.errors import StatefulEngineError
@@ -19,6 +20,7 @@ from stateful_engine.services.positions import duration_ms
 
 
 @click.command("export")
+@with_appcontext
 @click.argument("kind", type=click.Choice([kind.value for kind in ExportKind]), default=ExportKind.SIGNALS.value)
 @click.option(
     "--format",

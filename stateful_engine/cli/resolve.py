@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from flask.cli import with_appcontext
 
 from stateful_engine.domain.barrier_rules import AmbiguityPolicy, EntryMode, GapFill
 from stateful_engine.errors import StatefulEngineError
@@ -15,6 +16,7 @@ from stateful_engine.services.outcomes import Progress, ResolutionReport, resolv
 
 
 @click.command("resolve")
+@with_appcontext
 @click.option(
     "--candles",
     type=click.Path(path_type=Path),

@@ -104,8 +104,9 @@ class Export:
         table, chosen = table_of(_word(ExportKind, kind)), options or ExportOptions()
         self._recorder.catch_up()
         job = _Job(self._database, table, chosen, clock.now(), _word(ExportFormat, file_format), Path(folder))
-        parts = job.open_parts()
+        parts: list[Part] = []
         try:
+            job.open(parts)
             job.fill(parts, progress or _silent)
         except BaseException:
             for part in parts:
@@ -133,15 +134,13 @@ class _Job:
     def end(self) -> datetime:
         return self.options.until or self.now
 
-    def open_parts(self) -> list[Part]:
+    def open(self, parts: list[Part]) -> None:
         """The files to fill; with a split, one per part, cut at the time of the row that begins it."""
         names = PART_NAMES.get(len(self.options.split), ("",))
         cuts = self._cuts()
-        parts: list[Part] = []
         for name, begin, end in zip(names, [self.options.since, *cuts], [*cuts, self.end], strict=True):
             file = export_file(self._path(name), self.table.columns, self.file_format)
             parts.append(Part(name, begin, end, name != names[0], name != names[-1], file))
-        return parts
 
     def fill(self, parts: Sequence[Part], progress: Progress) -> None:
         """Hand every row to the part it belongs to."""

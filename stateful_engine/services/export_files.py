@@ -130,7 +130,11 @@ class ParquetFile(ExportFile):
 
 def export_file(path: Path, columns: Sequence[ExportColumn], file_format: ExportFormat) -> ExportFile:
     """A new file of this format; raises `ConfigurationError` where it cannot be written."""
-    kinds = {ExportFormat.CSV: CsvFile, ExportFormat.JSONL: JsonLinesFile, ExportFormat.PARQUET: ParquetFile}
+    kinds: dict[ExportFormat, type[ExportFile]] = {
+        ExportFormat.CSV: CsvFile,
+        ExportFormat.JSONL: JsonLinesFile,
+        ExportFormat.PARQUET: ParquetFile,
+    }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return kinds[file_format](path, columns)

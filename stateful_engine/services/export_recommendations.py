@@ -53,13 +53,18 @@ def export_recommendation_training_data(
     app, or from `db_path` or `database_url`. Missing folders are made; the file appears when it is whole.
     """
     source, path = _TrainingData(db_path=db_path, database_url=database_url), Path(output_path)
-    part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        count = _write(part, source)
-        part.replace(path)
+        return _replace(path, source)
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be written ({error.strerror}); name another file") from error
+
+
+def _replace(path: Path, source: _TrainingData) -> int:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        count = _write(part, source)
+        part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return count
