@@ -10,6 +10,7 @@ from stateful_engine.cli.check_shape import check_shape
 from stateful_engine.cli.db import db
 from stateful_engine.cli.doctor import doctor
 from stateful_engine.cli.export import export
+from stateful_engine.cli.import_journal import import_journal_command
 from stateful_engine.cli.keys import keys
 from stateful_engine.cli.openapi import openapi
 from stateful_engine.cli.resolve import resolve
@@ -18,7 +19,7 @@ from stateful_engine.cli.worker import worker
 
 stateful = AppGroup("stateful", help="Look after the memory of this app: database, spool, outcomes, exports, keys.")
 
-for _command in (ab, check_shape, db, doctor, export, keys, openapi, resolve, spool, worker):
+for _command in (ab, check_shape, db, doctor, export, import_journal_command, keys, openapi, resolve, spool, worker):
     stateful.add_command(_command)
 
 

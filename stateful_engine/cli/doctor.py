@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import click
+from flask.cli import with_appcontext
 
 from stateful_engine.errors import StatefulEngineError
 from stateful_engine.globals import current_runtime
@@ -33,6 +34,7 @@ class Finding:
 
 
 @click.command("doctor")
+@with_appcontext
 def doctor() -> None:
     """Report what is configured, what is reachable and what is missing; exit status 1 when something is wrong."""
     findings = list(_examine())
