@@ -152,10 +152,10 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def pin(core: int) -> None:
-    """Keep this process on one core, where the system has such a thing and more than one core."""
-    if hasattr(os, "sched_setaffinity") and core in os.sched_getaffinity(0):
-        os.sched_setaffinity(0, {core})
+def pin(core: int, *, pid: int = 0) -> None:
+    """Keep a process (0: this one) and its children to come on one core, where the system can and has another."""
+    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > core:
+        os.sched_setaffinity(pid, {core})
 
 
 def verdict(name: str, ratio: float, *, limit: float, at_most: bool) -> None:

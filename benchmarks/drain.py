@@ -2,11 +2,12 @@
 
     python benchmarks/drain.py [--records 10000] [--rounds 5]
 
-A record is a tracked call: a query with its answer of about 1 KB, a signal and an interaction. Ours begins with the
-segment file on the disk and ends with the last COMMIT, 1000 records per transaction: reading, checking, decoding,
-redacting, pre-aggregates and recognising repetitions included. The reference is handed the very same rows in memory, in
-the form in which the driver wants them (text of COPY, tuples), and only inserts them, with as many rows per
-transaction. Rounds are interleaved; the tables are emptied before each.
+Two kinds of records: signals that an engine reported (one row each), and tracked calls (the query with its answer of
+about 1 KB, the signal that is read from the answer, an interaction). Ours begins with the segment file on the disk and
+ends with the last COMMIT, 1000 records per transaction: reading, checking, decoding, looking for secrets, recognising
+repetitions and keeping the pre-aggregates included. The reference is handed the very same rows in memory, in the form
+in which the driver wants them (text of COPY, tuples), and only inserts them, with as many rows per transaction. Rounds
+are interleaved; the tables are emptied before each. The gates are of the signals.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import io
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +29,9 @@ from stateful_engine.config import Settings
 from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import extract
 from stateful_engine.guard import Guard
-from stateful_engine.recording.columns import interaction_row, signal_row
+from stateful_engine.recording.columns import signal_row
 from stateful_engine.recording.recorder import Recorder
-from stateful_engine.recording.records import Call
+from stateful_engine.recording.records import Call, Record, Rows
 from stateful_engine.storage import migrate, tables
 from stateful_engine.storage.database import Database
 
@@ -39,31 +39,43 @@ TABLES = ("signal_history", "gpt_query_log", "user_interaction")
 BATCH = 1000
 
 
-def calls(count: int) -> list[Call]:
-    """Tracked calls as the door makes them."""
-    body, made = orjson.dumps(common.BODY), []
+def signals(count: int) -> list[Record]:
+    """Signals as an engine reports them."""
     found = extract(common.BODY).signals[0]
-    for _ in range(count):
-        query_id, signal_id, now = identifiers.query_id(), identifiers.signal_id(), clock.epoch_us()
-        context = {"query_id": query_id, "source": "CHAT_GPT", "endpoint": "/api/gpts/signal"}
-        generated = interaction_row(
-            identifiers.interaction_id(), signal_id, "SIGNAL_GENERATED", "CHAT_GPT", created_us=now
-        )
-        query = {
-            "endpoint": "/api/gpts/signal",
-            "method": "GET",
-            "request_params": {"symbol": "BTCUSDT", "tf": "1H"},
-            "response_status": 200,
-            "processing_time_ms": 1.25,
-            "is_successful": True,
-            "user_agent": "Mozilla/5.0 ChatGPT-User/1.0",
-        }
-        row = signal_row(signal_id, found, context, created_us=now)
-        made.append(Call(now, query_id, query, body, [row], [generated]))
-    return made
+    context = {"source": "API", "source_engine": "sharp"}
+    made = ((identifiers.signal_id(), clock.epoch_us()) for _ in range(count))
+    return [Rows({"signal_history": [signal_row(each, found, context, created_us=now)]}, now) for each, now in made]
 
 
-def ours(database: Database, made: list[Call]) -> float:
+def calls(count: int) -> list[Record]:
+    """Tracked calls as the decorator records them."""
+    body = orjson.dumps(common.BODY)
+    return [_call(body) for _ in range(count)]
+
+
+def _call(body: bytes) -> Call:
+    query = {
+        "endpoint": "/api/gpts/signal",
+        "method": "GET",
+        "request_params": {"symbol": "BTCUSDT", "tf": "1H"},
+        "response_status": 200,
+        "processing_time_ms": 1.25,
+        "is_successful": True,
+        "user_agent": "Mozilla/5.0 ChatGPT-User/1.0",
+        "ip_address": "127.0.0.1",
+    }
+    unfolded = {
+        "signal_id": identifiers.signal_id(),
+        "interaction_id": identifiers.interaction_id(),
+        "interaction_source": "CHAT_GPT",
+        "source": "CHAT_GPT",
+        "source_engine": None,
+        "mapping": None,
+    }
+    return Call(clock.epoch_us(), identifiers.query_id(), query, body, unfolded=unfolded)
+
+
+def ours(database: Database, made: list[Record]) -> float:
     """Seconds from a full spool to the last commit."""
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(spool_dir=Path(folder), flush_interval=0.01)
@@ -77,40 +89,47 @@ def ours(database: Database, made: list[Call]) -> float:
     return seconds
 
 
-def _fill(made: list[Call], settings: Settings) -> None:
+def _fill(made: list[Record], settings: Settings) -> None:
     """A spool as a process without a database leaves it behind."""
     away = Database("postgresql://nobody@127.0.0.1:1/nothing")
     recorder = Recorder(away, replace(settings, flush_interval=60.0), Guard())
-    for call in made:
-        recorder.record(call)
+    for each in made:
+        recorder.record(each)
     recorder.close(0)
+
+
+Chunks = dict[str, list[tuple[str, Any]]]
+"""By table: the statement and the rows of each transaction."""
 
 
 class Postgres:
     """PostgreSQL, and COPY of text that was made beforehand."""
 
+    reference_name = "COPY"
+
     def __init__(self, url: str) -> None:
         self.database = Database(url)
-        self._chunks: list[tuple[str, str]] = []
+        self._chunks: Chunks = {}
 
     def learn(self) -> None:
         """Take what is stored now as the rows of the reference."""
+        self._chunks = {}
         with self.database.connection() as connection, closing(connection.connection.cursor()) as cursor:
             for name in TABLES:
-                columns = ", ".join(c.name for c in tables.table(name).columns if c.name != "id")
+                columns = ", ".join(column.name for column in tables.table(name).columns if column.name != "id")
                 text = io.StringIO()
                 cursor.copy_expert(f"COPY (SELECT {columns} FROM stateful_engine.{name} ORDER BY id) TO STDOUT", text)
                 lines = text.getvalue().splitlines(keepends=True)
                 into = f"COPY stateful_engine.{name} ({columns}) FROM STDIN"
-                self._chunks += [(into, "".join(lines[at : at + BATCH])) for at in range(0, len(lines), BATCH)]
+                self._chunks[name] = [(into, "".join(part)) for part in _parts(lines)]
 
     def reference(self) -> float:
-        """Seconds for COPY, a transaction per thousand rows of each table."""
+        """Seconds for COPY, a transaction per thousand records."""
         raw = self.database.engine.raw_connection()
         begin = time.perf_counter()
-        for number in range(len(self._chunks) // len(TABLES)):
+        for transaction in _transactions(self._chunks):
             with raw.cursor() as cursor:
-                for statement, text in self._chunks[number :: len(self._chunks) // len(TABLES)]:
+                for statement, text in transaction:
                     cursor.copy_expert(statement, io.StringIO(text))
             raw.commit()
         seconds = time.perf_counter() - begin
@@ -127,31 +146,33 @@ class Postgres:
 class Sqlite:
     """SQLite in the mode that we run it in, and executemany of tuples that were made beforehand."""
 
+    reference_name = "executemany"
+
     def __init__(self, folder: str) -> None:
         self._file = folder + "/drain.sqlite"
         self.database = Database(f"sqlite:///{self._file}")
         migrate.upgrade(self.database)
-        self._chunks: list[tuple[str, list[Any]]] = []
+        self._chunks: Chunks = {}
 
     def learn(self) -> None:
         """Take what is stored now as the rows of the reference."""
+        self._chunks = {}
         with closing(sqlite3.connect(self._file)) as connection:
             for name in TABLES:
-                columns = [c.name for c in tables.table(name).columns if c.name != "id"]
+                columns = [column.name for column in tables.table(name).columns if column.name != "id"]
                 rows = connection.execute(f"SELECT {', '.join(columns)} FROM {name} ORDER BY id").fetchall()
-                marks = ", ".join("?" * len(columns))
-                into = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})"
-                self._chunks += [(into, rows[at : at + BATCH]) for at in range(0, len(rows), BATCH)]
+                into = f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"
+                self._chunks[name] = [(into, part) for part in _parts(rows)]
 
     def reference(self) -> float:
-        """Seconds for executemany, a transaction per thousand rows of each table."""
+        """Seconds for executemany, a transaction per thousand records."""
         with closing(sqlite3.connect(self._file, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             begin = time.perf_counter()
-            for number in range(len(self._chunks) // len(TABLES)):
+            for transaction in _transactions(self._chunks):
                 connection.execute("BEGIN IMMEDIATE")
-                for statement, rows in self._chunks[number :: len(self._chunks) // len(TABLES)]:
+                for statement, rows in transaction:
                     connection.executemany(statement, rows)
                 connection.execute("COMMIT")
             return time.perf_counter() - begin
@@ -163,25 +184,32 @@ class Sqlite:
                 connection.exec_driver_sql(f"DELETE FROM {table.name}")
 
 
-def compare(name: str, store: Postgres | Sqlite, made: list[Call], *, rounds: int) -> float:
+def _parts(rows: list[Any]) -> list[list[Any]]:
+    return [rows[at : at + BATCH] for at in range(0, len(rows), BATCH)]
+
+
+def _transactions(chunks: Chunks) -> list[list[tuple[str, Any]]]:
+    """The n-th chunk of each table that has one, together."""
+    longest = max(len(each) for each in chunks.values())
+    return [[each[number] for each in chunks.values() if number < len(each)] for number in range(longest)]
+
+
+def compare(store: Postgres | Sqlite, kind: str, made: list[Record], *, rounds: int) -> float:
     """Print both rates; returns ours as a share of the reference, the median over the rounds."""
+    store.empty()
     ours(store.database, made)
     store.learn()
     seconds: list[tuple[float, float]] = []
     for _ in range(rounds):
-        seconds.append(
-            (_after_emptying(store, lambda: ours(store.database, made)), _after_emptying(store, store.reference))
-        )
-    for label, values in (("ours", [mine for mine, _ in seconds]), (name, [other for _, other in seconds])):
-        rate = len(made) / common.median(values)
-        print(f"{store.database.dialect:11} {label:12} {rate:8.0f} records/s  ({3 * rate:8.0f} rows/s)")
-    store.database.dispose()
-    return common.median([other / mine for mine, other in seconds])
-
-
-def _after_emptying(store: Postgres | Sqlite, work: Callable[[], float]) -> float:
-    store.empty()
-    return work()
+        store.empty()
+        mine = ours(store.database, made)
+        store.empty()
+        seconds.append((mine, store.reference()))
+    for label, values in (("ours", [mine for mine, _ in seconds]), (store.reference_name, [ref for _, ref in seconds])):
+        print(f"{store.database.dialect:11} {kind:8} {label:12} {len(made) / common.median(values):8.0f} records/s")
+    share = common.median([reference / mine for mine, reference in seconds])
+    print(f"{store.database.dialect:11} {kind:8} {'share':12} {share:8.2f}")
+    return share
 
 
 def main() -> None:
@@ -189,13 +217,15 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    made = calls(arguments.records)
-    with tempfile.TemporaryDirectory() as folder:
-        sqlite = compare("executemany", Sqlite(folder), made, rounds=arguments.rounds)
-    with common.migrated_postgresql() as url:
-        postgres = compare("COPY", Postgres(url), made, rounds=arguments.rounds)
-    common.verdict("drain into SQLite, share of executemany", sqlite, limit=0.6, at_most=False)
-    common.verdict("drain into PostgreSQL, share of COPY", postgres, limit=0.6, at_most=False)
+    kinds = {"calls": calls(arguments.records), "signals": signals(arguments.records)}
+    shares: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder, common.migrated_postgresql() as url:
+        for store in (Sqlite(folder), Postgres(url)):
+            for kind, made in kinds.items():
+                shares[store.database.dialect] = compare(store, kind, made, rounds=arguments.rounds)
+            store.database.dispose()
+    common.verdict("drain into SQLite, share of executemany", shares["sqlite"], limit=0.6, at_most=False)
+    common.verdict("drain into PostgreSQL, share of COPY", shares["postgresql"], limit=0.6, at_most=False)
 
 
 if __name__ == "__main__":

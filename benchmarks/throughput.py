@@ -66,8 +66,8 @@ class Served:
             command,
             env={**os.environ, OPTIONS: options, "PYTHONPATH": f"{Path(__file__).parent}{os.pathsep}{common.ROOT}"},
             stderr=subprocess.DEVNULL,
-            preexec_fn=lambda: common.pin(0),
         )
+        common.pin(0, pid=self._process.pid)
         self._wait()
 
     def _wait(self) -> None:

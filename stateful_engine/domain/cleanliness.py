@@ -13,19 +13,14 @@ from typing import Any
 
 from stateful_engine.domain.redaction import MAX_DEPTH, is_secret
 
-_MARKS = (b"bearer", b"authorization", b"eyj", b"ghp_", b"gho_", b"github_pat", b"xox", b"akia", b"pass")
-_MARKS_WITH = {
-    b"key": tuple(
-        first + separator + second
-        for first, second in ((b"api", b"key"), (b"secret", b"key"), (b"private", b"key"))
-        for separator in (b"_", b"-", b"")
-    ),
-    b"secret": (b"api_secret", b"api-secret", b"apisecret"),
-    b"=": (b"token=", b"secret=", b"signature=", b"jwt="),
-    b"://": (b"@",),
-}
-"""Marks that are only looked for where the shorter one stands."""
+_MARKS = re.compile(rb"bearer|horization|yj|h[po]_|hub_pat|xox|kia|pass|key|cret")
+"""Where a secret may begin, by parts of the marks that begin with a rare letter: such a search is the fastest."""
 
+_CLOSER = re.compile(
+    rb"bearer|authorization|eyj|gh[po]_|github_pat|xox|akia|pass"
+    rb"|(?:api|secret|private)[-_]?key|api[-_]?secret"
+)
+_ASSIGNED = re.compile(rb"(?:token|secret|signature|jwt)=")
 _PREFIXED = tuple(re.compile(prefix + rb"[a-z0-9_-]{16}") for prefix in (rb"se_", rb"sk-"))
 _BOT_TOKEN = re.compile(rb":[a-z0-9_-]{30}")
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
@@ -36,15 +31,15 @@ def texts_are_clean(encoded: bytes) -> bool:
     if b"\\u" in encoded or b"\\/" in encoded:
         return False
     lowered = encoded.lower()
-    for mark in _MARKS:
-        if mark in lowered:
-            return False
-    for short, marks in _MARKS_WITH.items():
-        if short in lowered and any(mark in lowered for mark in marks):
-            return False
-    if any(_begins_a_word(pattern, lowered) for pattern in _PREFIXED):
+    if _MARKS.search(lowered) is not None and _CLOSER.search(lowered) is not None:
         return False
-    return _BOT_TOKEN.search(lowered) is None
+    if b"=" in lowered and _ASSIGNED.search(lowered) is not None:
+        return False
+    if b"@" in lowered and b"://" in lowered:
+        return False
+    if _BOT_TOKEN.search(lowered) is not None:
+        return False
+    return not any(_begins_a_word(pattern, lowered) for pattern in _PREFIXED)
 
 
 def _begins_a_word(pattern: re.Pattern[bytes], text: bytes) -> bool:

@@ -17,6 +17,7 @@ from stateful_engine.domain import clock
 from stateful_engine.errors import InvalidInputError, PayloadTooLargeError
 from stateful_engine.recording import records as encoding
 from stateful_engine.recording.frames import MAX_PAYLOAD, frame
+from stateful_engine.recording.preparing import Preparer
 from stateful_engine.recording.rejects import Rejects
 from stateful_engine.recording.sinks import DatabaseSink, Sink
 from stateful_engine.recording.spool import Spool
@@ -74,8 +75,8 @@ class Recorder:
         _living.add(self)
 
     def _make_sink(self, database: Database) -> Sink:
-        direct = DatabaseSink(database, self._settings, give_way=self._give_way)
-        return direct if self._stream is None else StreamSink(self._stream, direct, self._settings)
+        direct = DatabaseSink(database)
+        return direct if self._stream is None else StreamSink(self._stream, direct)
 
     def _give_way(self) -> None:
         """In the writer: while requests keep coming, sleep a moment, so that none waits long for the interpreter.
@@ -230,6 +231,7 @@ class Recorder:
                 return
             writer = Writer(
                 self._spool,
+                Preparer(self._settings, give_way=self._give_way),
                 self._sink,
                 self._guard,
                 flush_interval=self._settings.flush_interval,

@@ -51,14 +51,14 @@ class Segment:
         """Bytes that still have to be written to the database."""
         return max(0, self.size - self.offset)
 
-    def read(self, *, limit: int, chunk: int) -> Frames:
-        """The next `limit` lines at most, from about `chunk` bytes; the first line is read whatever its length."""
+    def read(self, start: int, *, limit: int, chunk: int) -> Frames:
+        """Up to `limit` lines from offset `start`, from about `chunk` bytes; the first is read whatever its length."""
         end = self.size
         while True:
-            data = os.pread(self.fd, min(chunk, end - self.offset), self.offset)
-            final = self.offset + len(data) >= end or not data
-            frames = parse(data, self.offset, limit=limit, final=final)
-            if frames.end > self.offset or final:
+            data = os.pread(self.fd, max(0, min(chunk, end - start)), start)
+            final = start + len(data) >= end or not data
+            frames = parse(data, start, limit=limit, final=final)
+            if frames.end > start or final:
                 return frames
             chunk *= 4
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from stateful_engine.domain.cleanliness import texts_are_clean
 from stateful_engine.errors import ConfigurationError, SchemaError, StorageUnavailableError
-from stateful_engine.recording import records
+from stateful_engine.recording.preparing import Item, Prepared
 from stateful_engine.recording.rejects import Reject
-from stateful_engine.recording.rows import TableRows, rows_of
+from stateful_engine.recording.rows import TableRows
 from stateful_engine.storage import intake
 from stateful_engine.storage import tables as all_tables
 
 if TYPE_CHECKING:
-    from stateful_engine.config import Settings
     from stateful_engine.storage.database import Database
 
 AWAY = (StorageUnavailableError, SchemaError, ConfigurationError)
@@ -25,16 +23,7 @@ AWAY = (StorageUnavailableError, SchemaError, ConfigurationError)
 HOPELESS = 8
 """Records in a row that fail before it is asked whether anything can be stored at all."""
 
-AT_A_STRETCH = 4
-"""Records that are prepared without giving way."""
-
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
-"""What reading a record may raise that is none."""
-
 _FAULTS_OF_DATA = frozenset({"DataError", "IntegrityError", "StatementError", "ValueError", "TypeError", "KeyError"})
-
-
-GiveWay = Callable[[], None]
 
 
 @dataclass(slots=True)
@@ -50,54 +39,32 @@ class Stored:
 class Sink(Protocol):
     """Somewhere to bring encoded records to."""
 
-    def store(self, payloads: Sequence[bytes], awaited: Set[int] = frozenset()) -> Stored:
-        """Store all of `payloads` that can be stored; raises one of `AWAY` when nothing can be stored now.
+    def store(self, batch: Prepared, awaited: Set[int] = frozenset()) -> Stored:
+        """Store all of `batch` that can be stored; raises one of `AWAY` when nothing can be stored now.
 
         `awaited` are the indices of records whose maker waits until they are in the database.
         """
 
 
-@dataclass(frozen=True, slots=True)
-class _Item:
-    index: int
-    payload: bytes
-    tables: TableRows
-
-
 class DatabaseSink:
     """Stores batches in one transaction each; a batch with a bad record is halved until it stands alone."""
 
-    def __init__(self, database: Database, settings: Settings, *, give_way: GiveWay = lambda: None) -> None:
-        """`give_way` is called now and then during long work, for the sake of the threads that serve requests."""
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._settings = settings
-        self._give_way = give_way
 
-    def store(self, payloads: Sequence[bytes], awaited: Set[int] = frozenset()) -> Stored:  # noqa: ARG002
+    def store(self, batch: Prepared, awaited: Set[int] = frozenset()) -> Stored:  # noqa: ARG002
         """As `Sink.store`. Storing a record again changes nothing: its ids are known already."""
-        stored = Stored()
-        items = self._decoded(payloads, stored)
-        failures: list[tuple[_Item, Exception]] = []
-        if items:
-            self._store(items, stored, failures)
+        stored = Stored(rejects=dict(batch.rejects))
+        failures: list[tuple[Item, Exception]] = []
+        if batch.items:
+            self._store(batch.items, stored, failures)
         if failures and not stored.committed:
             _blame_the_environment(failures)
         for item, error in failures:
             stored.rejects[item.index] = Reject(item.payload, reason_of(error))
         return stored
 
-    def _decoded(self, payloads: Sequence[bytes], stored: Stored) -> list[_Item]:
-        items = []
-        for index, payload in enumerate(payloads):
-            if index % AT_A_STRETCH == 0:
-                self._give_way()
-            try:
-                items.append(_Item(index, payload, ready_rows(payload, self._settings)))
-            except UNREADABLE as error:
-                stored.rejects[index] = Reject(payload, f"unreadable: {reason_of(error)}")
-        return items
-
-    def _store(self, items: list[_Item], stored: Stored, failures: list[tuple[_Item, Exception]]) -> None:
+    def _store(self, items: Sequence[Item], stored: Stored, failures: list[tuple[Item, Exception]]) -> None:
         try:
             stored.counts.update(self._commit(items))
             stored.committed = True
@@ -113,18 +80,13 @@ class DatabaseSink:
             self._store(items[:middle], stored, failures)
             self._store(items[middle:], stored, failures)
 
-    def _commit(self, items: list[_Item]) -> Mapping[str, int]:
+    def _commit(self, items: Sequence[Item]) -> Mapping[str, int]:
         """Insert the rows of all items in one transaction, with what is derived from the new ones."""
         with self._database.connection() as connection:
             return intake.insert(connection, merged(items))
 
 
-def ready_rows(payload: bytes, settings: Settings) -> TableRows:
-    """The rows that an encoded record stands for, redacted."""
-    return rows_of(records.decode(payload), settings, texts_are_clean=texts_are_clean(payload))
-
-
-def merged(items: Sequence[_Item]) -> TableRows:
+def merged(items: Sequence[Item]) -> TableRows:
     """The rows of all items by table, parents before children."""
     together: TableRows = {}
     for item in items:
@@ -142,7 +104,7 @@ def reason_of(error: BaseException) -> str:
     return ": ".join(dict.fromkeys(kinds))
 
 
-def _blame_the_environment(failures: Sequence[tuple[_Item, Exception]]) -> None:
+def _blame_the_environment(failures: Sequence[tuple[Item, Exception]]) -> None:
     """Where every record fails for another reason than its data (a missing right, a full disk), none is bad."""
     for _, error in failures:
         if not _is_fault_of_data(error):

@@ -233,7 +233,7 @@ class Spool:
         """When the oldest record that is not settled was made, in microseconds since the epoch; None without one."""
         with self.lock:
             waiting = [each for each in (*self._adopted, *self._own) if each.pending_bytes]
-            first = [each.read(limit=1, chunk=64 * 2**10).payloads for each in waiting[:1]]
+            first = [each.read(each.offset, limit=1, chunk=64 * 2**10).payloads for each in waiting[:1]]
         try:
             return records.created_us(first[0][0])
         except (IndexError, ValueError, KeyError, TypeError):

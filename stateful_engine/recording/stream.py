@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 from stateful_engine.errors import ConfigurationError, StorageUnavailableError
 from stateful_engine.logging import logger
 from stateful_engine.recording import records
-from stateful_engine.recording.rejects import Reject, Rejects
-from stateful_engine.recording.sinks import AWAY, UNREADABLE, DatabaseSink, Stored, ready_rows, reason_of
+from stateful_engine.recording.preparing import Prepared, Preparer
+from stateful_engine.recording.rejects import Rejects
+from stateful_engine.recording.sinks import AWAY, DatabaseSink, Stored
 
 if TYPE_CHECKING:
     import redis
@@ -122,38 +123,28 @@ def _away(error: Exception) -> StorageUnavailableError:
 class StreamSink:
     """The writer's sink on a web host: redacted rows go to the stream, awaited ones directly into the database."""
 
-    def __init__(self, stream: Stream, direct: DatabaseSink, settings: Settings) -> None:
+    def __init__(self, stream: Stream, direct: DatabaseSink) -> None:
         self._stream = stream
         self._direct = direct
-        self._settings = settings
 
-    def store(self, payloads: Sequence[bytes], awaited: Set[int] = frozenset()) -> Stored:
-        """As `Sink.store`; awaited records go to the stream too when the database is away."""
-        stored = self._store_awaited(payloads, awaited) if awaited else Stored()
-        done = awaited - stored.forwarded
-        outgoing: list[bytes] = []
-        for index, payload in enumerate(payloads):
-            if index in done:
-                continue
-            try:
-                outgoing.append(self._redacted(payload))
-                stored.forwarded.add(index)
-            except UNREADABLE as error:
-                stored.rejects[index] = Reject(payload, f"unreadable: {reason_of(error)}")
-        self._stream.add(outgoing)
+    def store(self, batch: Prepared, awaited: Set[int] = frozenset()) -> Stored:
+        """As `Sink.store`; awaited records go to the stream too when the database is away.
+
+        What leaves this machine are ready rows: without secrets and long bodies.
+        """
+        stored = self._store_awaited(batch, awaited) if awaited else Stored()
+        outgoing = [item for item in batch.items if item.index not in awaited or item.index in stored.forwarded]
+        self._stream.add([records.encode(records.Rows(item.tables, item.created_us)) for item in outgoing])
+        stored.forwarded.update(item.index for item in outgoing)
+        stored.rejects.update(batch.rejects)
         return stored
 
-    def _store_awaited(self, payloads: Sequence[bytes], awaited: Set[int]) -> Stored:
-        indices = sorted(awaited)
+    def _store_awaited(self, batch: Prepared, awaited: Set[int]) -> Stored:
+        part = Prepared(batch.payloads, [item for item in batch.items if item.index in awaited])
         try:
-            part = self._direct.store([payloads[index] for index in indices])
+            return self._direct.store(part)
         except AWAY:
-            return Stored(forwarded=set(indices))
-        return Stored(part.counts, {indices[at]: reject for at, reject in part.rejects.items()})
-
-    def _redacted(self, payload: bytes) -> bytes:
-        """The record as ready rows: what leaves this machine holds no secrets and no long bodies."""
-        return records.encode(records.Rows(ready_rows(payload, self._settings), records.created_us(payload)))
+            return Stored(forwarded=set(awaited))
 
 
 class Worker:
@@ -171,7 +162,8 @@ class Worker:
         if settings.stream_url is None:
             raise ConfigurationError("there is no stream to work on; set STATEFUL_STREAM_URL")
         self._stream = Stream(settings.stream_url)
-        self._sink = DatabaseSink(database, settings)
+        self._prepare = Preparer(settings)
+        self._sink = DatabaseSink(database)
         self._rejects = Rejects(settings.spool_dir)
         self._guard = guard
         self._on_commit = on_commit
@@ -209,7 +201,7 @@ class Worker:
     def _store(self, entries: Sequence[Entry]) -> bool:
         """Commit a batch, then let go of its entries; False while the database is away."""
         try:
-            stored = self._sink.store([payload for _, payload in entries])
+            stored = self._sink.store(self._prepare([payload for _, payload in entries]))
         except AWAY as error:
             logger.warning("the worker waits: %s", error.message)
             return False

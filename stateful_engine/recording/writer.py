@@ -10,6 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from stateful_engine.logging import logger
+from stateful_engine.recording.batches import Batches
 from stateful_engine.recording.rejects import Reject, Rejects
 from stateful_engine.recording.sinks import AWAY, Sink, Stored
 from stateful_engine.recording.spool import Spool
@@ -17,10 +18,9 @@ from stateful_engine.recording.spool import Spool
 if TYPE_CHECKING:
     from stateful_engine.guard import Guard
     from stateful_engine.recording.frames import Frames
+    from stateful_engine.recording.preparing import Prepare
     from stateful_engine.recording.segments import Segment
 
-BATCH_RECORDS = 1000
-BATCH_BYTES = 4 * 2**20
 FIRST_BACKOFF = 0.1
 LONGEST_BACKOFF = 5.0
 LOOK_AROUND_SECONDS = 5.0
@@ -41,9 +41,17 @@ class Writer:
     """Two daemon threads of one process: one stores batches, the other syncs what is not stored yet."""
 
     def __init__(
-        self, spool: Spool, sink: Sink, guard: Guard, *, flush_interval: float, on_commit: OnCommit | None = None
+        self,
+        spool: Spool,
+        prepare: Prepare,
+        sink: Sink,
+        guard: Guard,
+        *,
+        flush_interval: float,
+        on_commit: OnCommit | None = None,
     ) -> None:
         self._spool = spool
+        self._batches = Batches(prepare)
         self._sink = sink
         self._guard = guard
         self._interval = flush_interval
@@ -153,6 +161,7 @@ class Writer:
                 self._guard.caught("store_records", error)
                 self._failed(type(error).__name__)
             self._pause(more=more)
+        self._batches.drop()
 
     def _pass(self) -> bool:
         """Store one batch of this process and one of an adopted segment; True when there is more to do at once."""
@@ -186,9 +195,10 @@ class Writer:
         """Store one batch from `segment`; True when it was a full one."""
         if segment is None:
             return False
-        frames = segment.read(limit=BATCH_RECORDS, chunk=BATCH_BYTES)
+        batch = self._batches.take(segment)
+        frames, prepared = batch.frames, batch.prepared
         awaited = self._spool.awaited(segment, len(frames.payloads))
-        stored = self._sink.store(frames.payloads, frozenset(awaited)) if frames.payloads else Stored()
+        stored = self._sink.store(prepared, frozenset(awaited)) if frames.payloads else Stored()
         self._succeeded()
         self._set_aside(stored, frames)
         self._announce(stored)
@@ -197,7 +207,7 @@ class Writer:
                 self._verdicts[sequence] = _verdict(stored, index)
             self._spool.settle(segment, frames)
             self._changed.notify_all()
-        return len(frames.payloads) == BATCH_RECORDS or segment.pending_bytes >= BATCH_BYTES
+        return batch.is_full
 
     def _set_aside(self, stored: Stored, frames: Frames) -> None:
         corrupt = [Reject(damage.data, "damaged line") for damage in frames.damages if not damage.torn]

@@ -42,7 +42,7 @@ def put(spool: Spool, *payloads: bytes) -> int:
 def taken(spool: Spool, segment: Segment | None) -> list[bytes]:
     """What the writer would store next; settled as if it had."""
     assert segment is not None
-    frames = segment.read(limit=1000, chunk=2**20)
+    frames = segment.read(segment.offset, limit=1000, chunk=2**20)
     spool.settle(segment, frames)
     return frames.payloads
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ from stateful_engine.errors import StorageUnavailableError
 from stateful_engine.guard import Guard
 from stateful_engine.recording import writer as writing
 from stateful_engine.recording.frames import frame
+from stateful_engine.recording.preparing import Prepared
 from stateful_engine.recording.rejects import Reject, Rejects
 from stateful_engine.recording.sinks import Stored
 from stateful_engine.recording.spool import Spool
@@ -37,7 +38,8 @@ class Shelf:
     def payloads(self) -> list[bytes]:
         return [payload for batch in self.batches for payload in batch]
 
-    def store(self, payloads: Sequence[bytes], awaited: Set[int] = frozenset()) -> Stored:
+    def store(self, batch: Prepared, awaited: Set[int] = frozenset()) -> Stored:
+        payloads = batch.payloads
         self.attempts += 1
         self.attempted.set()
         self.open.wait(SOON)
@@ -81,7 +83,7 @@ def make_writer(spool: Spool, shelf: Shelf, guard: Guard) -> Iterator[MakeWriter
     made: list[Writer] = []
 
     def make(*, interval: float = 0.01, on_commit: writing.OnCommit | None = None) -> Writer:
-        writer = Writer(spool, shelf, guard, flush_interval=interval, on_commit=on_commit)
+        writer = Writer(spool, Prepared, shelf, guard, flush_interval=interval, on_commit=on_commit)
         made.append(writer)
         writer.start()
         return writer

@@ -1,0 +1,87 @@
+"""What the writer stores at a time, read ahead: while the database works on one batch, the next is prepared.
+
+A thread prepares only where a full batch says that there is a backlog; it lives for that one batch. So a spool empties
+at the speed of the slower of the two, this process or the database, and not at the speed of both in turn.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stateful_engine.logging import logger
+from stateful_engine.recording.frames import Frames
+
+if TYPE_CHECKING:
+    from stateful_engine.recording.preparing import Prepare, Prepared
+    from stateful_engine.recording.segments import Segment
+
+BATCH_RECORDS = 1000
+BATCH_BYTES = 4 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A piece of a segment, and its records as rows."""
+
+    frames: Frames
+    prepared: Prepared
+    is_full: bool
+
+
+class Batches:
+    """The batches of the writer's segments, one after another."""
+
+    def __init__(self, prepare: Prepare) -> None:
+        self._prepare = prepare
+        self._ahead: _Ahead | None = None
+
+    def take(self, segment: Segment) -> Batch:
+        """The next batch of `segment`; it comes again until the segment is settled behind it."""
+        ahead, self._ahead = self._ahead, None
+        start = segment.offset
+        batch = ahead.result() if ahead is not None and ahead.begins(segment, start) else None
+        if batch is None:
+            batch = self._read(segment, start)
+        if batch.is_full and batch.frames.end < segment.size:
+            self._ahead = _Ahead(self, segment, batch.frames.end)
+        return batch
+
+    def drop(self) -> None:
+        """Wait for what is being prepared and forget it."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead.result()
+
+    def _read(self, segment: Segment, start: int) -> Batch:
+        frames = segment.read(start, limit=BATCH_RECORDS, chunk=BATCH_BYTES)
+        is_full = len(frames.payloads) == BATCH_RECORDS or segment.size - frames.end >= BATCH_BYTES
+        return Batch(frames, self._prepare(frames.payloads), is_full)
+
+
+class _Ahead:
+    """A batch in the making."""
+
+    def __init__(self, batches: Batches, segment: Segment, start: int) -> None:
+        self._batches = batches
+        self._segment = segment
+        self._start = start
+        self._batch: Batch | None = None
+        self._thread = threading.Thread(target=self._work, name="stateful-ahead", daemon=True)
+        self._thread.start()
+
+    def begins(self, segment: Segment, start: int) -> bool:
+        """Whether it is the batch of `segment` at `start`."""
+        return self._segment is segment and self._start == start
+
+    def result(self) -> Batch | None:
+        """The batch once it is made; None when it could not be, so that whoever needs it makes it itself."""
+        self._thread.join()
+        return self._batch
+
+    def _work(self) -> None:
+        try:
+            self._batch = self._batches._read(self._segment, self._start)
+        except OSError:
+            logger.debug("the next batch could not be read ahead")

@@ -1,0 +1,70 @@
+"""From encoded records to rows, ahead of the transaction: decoding, looking for secrets, filling in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stateful_engine.domain.cleanliness import texts_are_clean
+from stateful_engine.recording import records
+from stateful_engine.recording.rejects import Reject
+from stateful_engine.recording.rows import TableRows, rows_of
+
+if TYPE_CHECKING:
+    from stateful_engine.config import Settings
+
+AT_A_STRETCH = 4
+"""Records that are prepared without giving way."""
+
+UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What reading a record may raise that is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One readable record: its place in the batch, when it was made (microseconds since the epoch), and its rows."""
+
+    index: int
+    payload: bytes
+    created_us: int
+    tables: TableRows
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch: all payloads, what could be read of them, and by its index what could not."""
+
+    payloads: Sequence[bytes]
+    items: Sequence[Item] = ()
+    rejects: dict[int, Reject] = field(default_factory=dict)
+
+
+Prepare = Callable[[Sequence[bytes]], Prepared]
+
+
+class Preparer:
+    """Prepares batches by the settings of an app."""
+
+    def __init__(self, settings: Settings, *, give_way: Callable[[], None] = lambda: None) -> None:
+        """`give_way` is called now and then during long work, for the sake of the threads that serve requests."""
+        self._settings = settings
+        self._give_way = give_way
+
+    def __call__(self, payloads: Sequence[bytes]) -> Prepared:
+        """Read a batch; what is no record is told apart, never raised."""
+        items: list[Item] = []
+        rejects: dict[int, Reject] = {}
+        for index, payload in enumerate(payloads):
+            if index % AT_A_STRETCH == 0:
+                self._give_way()
+            try:
+                items.append(self._item(index, payload))
+            except UNREADABLE as error:
+                rejects[index] = Reject(payload, f"unreadable: {type(error).__name__}")
+        return Prepared(payloads, items, rejects)
+
+    def _item(self, index: int, payload: bytes) -> Item:
+        record = records.decode(payload)
+        tables = rows_of(record, self._settings, texts_are_clean=texts_are_clean(payload))
+        return Item(index, payload, record.created_us, tables)
