@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from stateful_engine.domain import clock
 from stateful_engine.errors import ConfigurationError, MissingExtraError
 from stateful_engine.globals import EXTENSION_KEY, find_runtime
 from stateful_engine.telegram import library
@@ -115,9 +118,14 @@ def _add_talks(application: Any, talks: Talks) -> None:
 
 
 def _schedule(application: Any, scanning: Scanning, job: ScannerJob) -> None:
-    if application.job_queue is None:
+    """Queue the scanner. Its first round is run also when the bot starts more slowly than `first` seconds."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        queue = application.job_queue
+    if queue is None:
         raise MissingExtraError(
             "the scanner needs the bot's job queue; install the extra: pip install 'stateful_engine[telegram]'"
         )
-    once = {"max_instances": 1, "coalesce": True}
-    application.job_queue.run_repeating(scanning, job.interval, first=job.first, name=JOB_NAME, job_kwargs=once)
+    first = clock.now() + timedelta(seconds=job.first)
+    once = {"next_run_time": first, "max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    queue.run_repeating(scanning, job.interval, first=first, name=JOB_NAME, job_kwargs=once)

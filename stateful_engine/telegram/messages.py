@@ -25,7 +25,7 @@ CODES = {
     "v": InteractionType.VIEW,
     "d": InteractionType.DISMISS,
 }
-CALLBACK_DATA = re.compile(r"se:([cxfsvd]):(sig_[0-9a-f]{12}_[0-9]{1,12})(?::(.{1,30}))?", re.DOTALL)
+CALLBACK_DATA = re.compile(r"se:([cxfsvd]):(sig_[0-9a-f]{12}_[0-9]{1,12})(?::(.{1,40}))?", re.DOTALL)
 _TOKEN = re.compile(r"<[^<>]*>|&[#\w]{1,10};|.", re.DOTALL)
 _TAG = re.compile(r"<(/?)([a-z]+)")
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 TOKEN = "123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw0"
 BOT = {"id": 123456789, "is_bot": True, "first_name": "Stub", "username": "stub_bot"}
-ANSWERS_WITHIN = 15.0
+ANSWERS_WITHIN = 20.0
 LONGEST_POLL = 0.3
 BIG_ID = 7_000_000_000_001
 
