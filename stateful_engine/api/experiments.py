@@ -145,7 +145,7 @@ class ResultsReply(Envelope):
     results: Report
 
 
-class HealthReply(Envelope):
+class ExperimentHealthReply(Envelope):
     """Whether the numbers can be trusted."""
 
     health: Report
@@ -385,7 +385,7 @@ OPERATIONS = (
         summary="Check an experiment",
         description="Whether the numbers can be trusted: sample ratio, crossed units, maturity.",
         handler=health,
-        response=HealthReply,
+        response=ExperimentHealthReply,
     ),
     _read(
         "getExperimentAnalytics",
