@@ -97,7 +97,8 @@ class Buttons:
         reply = "This could not be recorded; please press again later."
         try:
             press = await self._bot.in_thread(self._record, update)
-            reply = await self._reply(press, update, context)
+            reply = "This signal had been executed already." if press.repeated else "Recorded."
+            reply = await self._asked(press, update, context) or reply
         except SignalNotFoundError:
             reply = "This signal is not known any more."
         except StatefulEngineError as error:
@@ -137,10 +138,10 @@ class Buttons:
         }
         self._bot.runtime.state_manager.track_user_interaction(press.signal_id, interaction)
 
-    async def _reply(self, press: Press, update: Update, context: Any) -> str:
+    async def _asked(self, press: Press, update: Update, context: Any) -> str | None:
+        """What the host wants to be said; its failure goes to the application's error handlers."""
         said = None if self._on_button is None else self._on_button(press, update, context)
-        text = await said if inspect.isawaitable(said) else said
-        return text or ("This signal had been executed already." if press.repeated else "Recorded.")
+        return await said if inspect.isawaitable(said) else said
 
     async def _say(self, update: Update, text: str) -> None:
         from telegram.error import TelegramError

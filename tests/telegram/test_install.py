@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 import sys
 from typing import Any
 
@@ -21,7 +22,7 @@ from stateful_engine import (
 )
 from stateful_engine.telegram import button, install, tracked
 from stateful_engine.telegram.library import require_telegram
-from tests.factories import signal_data
+from tests.factories import ROOT, signal_data
 from tests.telegram.bot_api import BIG_ID, message, press
 from tests.telegram.conftest import Stage
 
@@ -154,6 +155,24 @@ def test_the_host_is_told_of_a_press_and_chooses_the_answer(stage: Stage, signal
 
     stage.play(press(f"se:f:{signal_id}:up"), on_button=on_button)
     assert stage.api.made("answerCallbackQuery")[0]["text"] == f"FEEDBACK up by {BIG_ID}"
+
+
+def test_a_host_that_fails_after_a_press_has_it_recorded_and_answered(stage: Stage, signal_id: str) -> None:
+    failures: list[str] = []
+
+    def on_button(press: Any, update: Any, context: Any) -> str:
+        raise RuntimeError("no broker")
+
+    def prepare(application: Any, _bot: Any) -> None:
+        async def failed(update: object, context: Any) -> None:
+            failures.append(str(context.error))
+
+        application.add_error_handler(failed)
+
+    stage.play(press(f"se:x:{signal_id}"), on_button=on_button, prepare=prepare)
+    assert stage.api.made("answerCallbackQuery")[0]["text"] == "Recorded."
+    assert [one["interaction_type"] for one in stage.interactions(signal_id)] == ["EXECUTE"]
+    assert failures == ["no broker"]
 
 
 @pytest.mark.parametrize(
@@ -322,6 +341,13 @@ def test_it_must_be_clear_whose_memory_a_bot_has(stage: Stage, make_app: Any) ->
         assert install(stage.application(), engine).runtime is apps[0].extensions["stateful_engine"]
     with pytest.raises(ConfigurationError, match="init_app"):
         install(stage.application(), engine, app=Flask("another"))
+
+
+def test_nothing_heavy_is_loaded_before_a_bot_is_installed() -> None:
+    heavy = "{'telegram', 'httpx', 'apscheduler', 'matplotlib'}"
+    code = f"import sys, stateful_engine.telegram; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.parametrize(("package", "extra"), [("telegram", "telegram"), ("matplotlib", "charts")])
