@@ -272,6 +272,17 @@ def test_with_the_kill_switch_the_view_runs_as_if_we_were_not_there(make_app: Ap
     assert recorded(app).counts == (0, 0, 0)
 
 
+def test_with_the_kill_switch_an_async_view_runs_as_well(make_app: AppMaker) -> None:
+    app = make_app(STATEFUL_ENABLED=False)
+
+    @app.get("/signal")
+    @track_signal_generation
+    async def view() -> dict[str, Any]:
+        return SIGNAL
+
+    assert app.test_client().get("/signal").get_json() == SIGNAL
+
+
 def test_an_app_without_the_engine_serves_its_tracked_views() -> None:
     app = Flask("without")
 
