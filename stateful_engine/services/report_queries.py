@@ -13,6 +13,7 @@ from stateful_engine.domain import amounts
 from stateful_engine.services.report_figures import Figures, average, day_text, nearest_rank, percent, rate, shown
 from stateful_engine.storage import figures
 from stateful_engine.storage.rollup_reading import Answer, Split, View, Window
+from stateful_engine.storage.rollup_sql import Where
 
 TOP = 10
 MOST_CELLS = 100
@@ -21,9 +22,9 @@ RANKS = (50, 95, 99)
 DIMENSIONS = ("endpoint", "status", "model", "latency")
 
 
-def report(view: View, window: Window, *, days: int) -> dict[str, Any]:
-    """The whole report over a window."""
-    answer = view.read(window, DIMENSIONS)
+def report(view: View, window: Window, only: Where | None = None, *, days: int) -> dict[str, Any]:
+    """The whole report over a window; `only` restricts it to some queries."""
+    answer = view.read(window, DIMENSIONS, only)
     total = answer.total
     return {
         "period_days": days,
@@ -31,19 +32,21 @@ def report(view: View, window: Window, *, days: int) -> dict[str, Any]:
         "successful_queries": total["successful"],
         **rate("success_rate", total["successful"], total["total"]),
         "avg_processing_time_ms": average(total["latency"], total["latency_n"], 1000),
-        **_percentiles(view, window, answer),
+        **_percentiles(view, window, only, answer),
         **_usage(total),
         "top_endpoints": _endpoints(answer.splits.get("endpoint", {})),
         "by_status": _counts(answer.splits.get("status", {})),
         "by_model": {shown(value): _model(found) for value, found in _most(answer.splits.get("model", {}))},
         "by_day": [_day(day, found) for day, found in answer.days.items()],
-        "unique_conversations": view.count_distinct(window, "conversation_ref"),
-        "unique_users": view.count_distinct(window, "user_ref"),
+        "unique_conversations": view.count_distinct(window, "conversation_ref", only),
+        "unique_users": view.count_distinct(window, "user_ref", only),
     }
 
 
-def _percentiles(view: View, window: Window, answer: Answer) -> dict[str, float | None]:
-    ascending = _exact(view, window, answer.total) or _binned(answer.splits.get("latency", {}))
+def _percentiles(view: View, window: Window, only: Where | None, answer: Answer) -> dict[str, float | None]:
+    ascending = _exact(view, window.where(*([only] if only else [])), answer.total["latency_n"])
+    if ascending is None:
+        ascending = _binned(answer.splits.get("latency", {}))
     values = {rank: nearest_rank(ascending, rank) for rank in RANKS}
     return {
         f"p{rank}_processing_time_ms": None if value is None else round(value / 1000, 2)
@@ -51,12 +54,12 @@ def _percentiles(view: View, window: Window, answer: Answer) -> dict[str, float 
     }
 
 
-def _exact(view: View, window: Window, total: Figures) -> list[tuple[float, int]] | None:
+def _exact(view: View, where: Where, n: int) -> list[tuple[float, int]] | None:
     """Every duration; None when there are many, or when they are no longer all there."""
-    if total["latency_n"] > FEW_QUERIES:
+    if n > FEW_QUERIES:
         return None
-    found = figures.latencies(view.connection, window.where())
-    return [(float(amount), 1) for amount in found] if len(found) == total["latency_n"] else None
+    found = figures.latencies(view.connection, where)
+    return [(float(amount), 1) for amount in found] if len(found) == n else None
 
 
 def _binned(split: Split) -> list[tuple[float, int]]:

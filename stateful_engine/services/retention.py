@@ -14,8 +14,8 @@ from stateful_engine.domain import clock
 from stateful_engine.domain.periods import Grain, period_of
 from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
-from stateful_engine.storage import funnel, retention, rollup_forgetting, tables
-from stateful_engine.storage.rollup_measures import FAMILIES
+from stateful_engine.storage import funnel, retention, rollup_forgetting, rollup_upkeep, tables
+from stateful_engine.storage.rollup_measures import FAMILIES, Family
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
@@ -85,7 +85,7 @@ class Retention:
         condition = retention.older_than(table, cutoff)
         if dry_run:
             return self._count(table, condition)
-        family, moment = FAMILIES.get(name), clock.to_epoch_us(cutoff)
+        family, moment = self._counted(name), clock.to_epoch_us(cutoff)
         if family is not None:
             with self._database.connection() as connection:
                 rollup_forgetting.keep_figures_before(connection, family, moment)
@@ -98,7 +98,7 @@ class Retention:
         condition = retention.of_user(table, name)
         if dry_run:
             return self._count(table, condition)
-        family, gone, slots = FAMILIES.get(table.name), 0, set()
+        family, gone, slots = self._counted(table.name), 0, set()
         for rows in self._deleted(table, condition, discount=rollups):
             gone += len(rows)
             if family is not None and rollups:
@@ -106,6 +106,13 @@ class Retention:
         if family is not None and slots:
             rollup_forgetting.recount_people(self._database, family, slots)
         return gone
+
+    def _counted(self, name: str) -> Family | None:
+        """What is pre-aggregated of a table, once every row of it is counted; None for other tables."""
+        family = FAMILIES.get(name)
+        if family is not None:
+            rollup_upkeep.catch_up(self._database, family)
+        return family
 
     def _deleted(
         self, table: Table, condition: ColumnElement[bool], *, discount: bool = False

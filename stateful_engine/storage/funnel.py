@@ -187,20 +187,22 @@ def rebuild(connection: Connection) -> None:
 
 
 def differing(connection: Connection) -> int:
-    """How many rows do not say what the interactions that are stored say."""
+    """How many rows do not say what the interactions with signals that are stored say."""
     made = moment_sql(connection, "created_at")
     user = f"coalesce(user_id, '{NOBODY}')"
     counted = (
         f"SELECT signal_id, {user} AS user_id, "
         f"min(CASE WHEN interaction_type IN ('VIEW', 'CLICK') THEN {made} END) AS seen_at, "
         f"min(CASE WHEN interaction_type = 'EXECUTE' THEN {made} END) AS executed_at FROM {{schema}}user_interaction "
-        "WHERE signal_id IS NOT NULL AND interaction_type IN ('VIEW', 'CLICK', 'EXECUTE') "
+        "WHERE interaction_type IN ('VIEW', 'CLICK', 'EXECUTE') "
         f"GROUP BY signal_id, {user}"
     )
+    of_signals = "WHERE signal_id IN (SELECT signal_id FROM {schema}signal_history)"
     columns = "signal_id, user_id, coalesce(seen_at, -1) AS seen_at, coalesce(executed_at, -1) AS executed_at"
     statement = (
         f"SELECT count(*) FROM (SELECT signal_id, user_id FROM ("
-        f"SELECT {columns} FROM {{schema}}signal_funnel UNION ALL SELECT {columns} FROM ({counted}) AS counted"
+        f"SELECT {columns} FROM {{schema}}signal_funnel {of_signals} UNION ALL "
+        f"SELECT {columns} FROM ({counted}) AS counted {of_signals}"
         ") AS both_sides GROUP BY signal_id, user_id, seen_at, executed_at HAVING count(*) <> 2) AS wrong"
     )
     return int(run(connection, statement).scalar())

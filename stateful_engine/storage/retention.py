@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from stateful_engine.storage import funnel, rollups, tables
 from stateful_engine.storage.base import Base
+from stateful_engine.storage.rollup_forgetting import PERSON_COLUMNS
 from stateful_engine.storage.rollup_measures import FAMILIES
 from stateful_engine.storage.rollup_sql import counted_columns
 
@@ -29,21 +30,20 @@ CHILDREN_FIRST = (
 """The tables that grow with time. Messages go with their conversations."""
 
 _SIGNALS = "signal_history"
-_USER_COLUMNS = ("user_id", "user_ref")
 
 
 def older_than(table: Table, cutoff: datetime) -> ColumnElement[bool]:
     """The rows from before `cutoff`, by the time that the table is about."""
-    return _time(table) < cutoff
+    return table.c[_time_name(table)] < cutoff
 
 
-def _time(table: Table) -> ColumnElement[datetime]:
-    return table.c[str(table.info.get("time", "created_at"))]
+def _time_name(table: Table) -> str:
+    return str(table.info.get("time", "created_at"))
 
 
 def of_user(table: Table, user_id: str) -> ColumnElement[bool]:
     """The rows that name a person."""
-    return table.c[next(name for name in _USER_COLUMNS if name in table.c)] == user_id
+    return table.c[next(name for name in PERSON_COLUMNS if name in table.c)] == user_id
 
 
 def tables_of_people() -> list[Table]:
@@ -51,7 +51,7 @@ def tables_of_people() -> list[Table]:
     return [
         table
         for table in reversed(tables.metadata.sorted_tables)
-        if any(name in table.c for name in _USER_COLUMNS) and "id" in table.c
+        if any(name in table.c for name in PERSON_COLUMNS) and "id" in table.c
     ]
 
 
@@ -90,12 +90,16 @@ def delete_some(
     that somebody else is changing right now are left for the next time, or with `wait` waited for.
     """
     columns = (table.c[name] for name in _needed(table, discount=discount))
-    chosen = select(*columns).where(condition).order_by(_time(table), table.c.id).limit(limit)
+    chosen = select(*columns).where(condition).order_by(*_oldest_first(table)).limit(limit)
     rows = connection.execute(chosen.with_for_update(skip_locked=not wait)).all()
     if rows:
         connection.execute(delete(table).where(table.c.id.in_([row.id for row in rows])))
         _forget_derived(connection, table, rows, discount=discount)
     return rows
+
+
+def _oldest_first(table: Table) -> list[ColumnElement[Any]]:
+    return [table.c[name] for name in (_time_name(table), "id") if name in table.c]
 
 
 def _needed(table: Table, *, discount: bool) -> list[str]:

@@ -45,7 +45,7 @@ def differences(connection: Connection, family: Family) -> Iterator[Difference]:
         yield from _cells_against_rows(connection, family, begin, end)
         yield from _sets_against_rows(connection, family, begin, end)
     yield from _coarse_against_fine(connection, family, mark)
-    if family is INTERACTIONS:
+    if family is INTERACTIONS and not mark.forgotten:
         wrong = funnel.differing(connection)
         if wrong:
             yield Difference("signal_funnel", "", "", "rows that differ from the interactions", wrong)

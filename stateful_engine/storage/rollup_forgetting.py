@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from stateful_engine.domain.periods import Grain, begin_of, ceil_to, end_of, floor_to, period_of
-from stateful_engine.storage import rollup_build, rollup_marks, rollup_sets, rollup_sql, rollups
+from stateful_engine.storage import funnel, rollup_build, rollup_marks, rollup_sets, rollup_sql, rollups
 from stateful_engine.storage.rollup_marks import COARSE, Mark
-from stateful_engine.storage.rollup_measures import Family
+from stateful_engine.storage.rollup_measures import INTERACTIONS, Family
 from stateful_engine.storage.rollup_sql import run
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 
 FORGOTTEN = "forgotten:"
+PERSON_COLUMNS = ("user_id", "user_ref")
+"""The columns that name people."""
 
 
 def keep_figures_before(connection: Connection, family: Family, cutoff: int) -> None:
@@ -40,6 +42,8 @@ def drop_figures_before(database: Database, family: Family, cutoff: int) -> None
             rollup_sql.fill(connection, family, where)
             rollup_sets.fill(connection, family, where)
             rollup_marks.write_forgotten(connection, family, 0)
+            if family is INTERACTIONS:
+                funnel.rebuild(connection)
         _reseal(connection, family, mark)
 
 
@@ -73,7 +77,7 @@ def _reseal(connection: Connection, family: Family, mark: Mark) -> None:
 
 def forget_name(connection: Connection, family: Family, user_id: str) -> None:
     """Keep a person in the counts of people as a number without a name."""
-    for kind in family.sets.values():
+    for kind in (kind for column, kind in family.sets.items() if column in PERSON_COLUMNS):
         run(
             connection,
             "UPDATE {schema}rollup_members SET value = :nobody || number WHERE kind = :kind AND value = :value",
