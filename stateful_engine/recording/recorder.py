@@ -190,10 +190,11 @@ class Recorder:
         Does not wait for a database that is away: what is left stays in the files for the next process. A record made
         afterwards starts everything again.
         """
+        deadline = time.monotonic() + timeout
         writer, spool = self._writer, self._spool
         if writer is not None and spool.pending_records:
             self._caught_up(timeout, patient=False)
-        if writer is not None and not writer.stop(STOP_SECONDS):
+        if writer is not None and not writer.stop(max(STOP_SECONDS, deadline - time.monotonic())):
             return False
         self._writer = None
         self._looked_back = False
