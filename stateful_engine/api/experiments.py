@@ -12,6 +12,7 @@ from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathP
 from stateful_engine.api.memory import Object, Record
 from stateful_engine.api.schemas import Body, Envelope, Query
 from stateful_engine.domain.vocabulary import Scope
+from stateful_engine.errors import NotFoundError
 from stateful_engine.services.experiments import Assignment, Experiments
 
 if TYPE_CHECKING:
@@ -174,39 +175,39 @@ def listed(runtime: Runtime, call: Call[ListQuery, Nothing]) -> Answer:
 
 def shown(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
     """One experiment."""
-    return {"experiment": _of(runtime).get(call.path["name"])}
+    return {"experiment": _of(runtime).get(_name(call))}
 
 
 def change(runtime: Runtime, call: Call[Nothing, ChangeBody]) -> Answer:
     """Change an experiment."""
     given = call.body.model_dump(exclude={"client_ref"}, exclude_none=True)
-    return {"experiment": _of(runtime).change(call.path["name"], **given)}
+    return {"experiment": _of(runtime).change(_name(call), **given)}
 
 
 def start(runtime: Runtime, call: Call[Nothing, EmptyBody]) -> Answer:
     """Begin to serve both variants."""
-    return {"experiment": _of(runtime).start(call.path["name"])}
+    return {"experiment": _of(runtime).start(_name(call))}
 
 
 def pause(runtime: Runtime, call: Call[Nothing, EmptyBody]) -> Answer:
     """Serve control to everybody for a while."""
-    return {"experiment": _of(runtime).pause(call.path["name"])}
+    return {"experiment": _of(runtime).pause(_name(call))}
 
 
 def stop(runtime: Runtime, call: Call[Nothing, EmptyBody]) -> Answer:
     """End an experiment."""
-    return {"experiment": _of(runtime).stop(call.path["name"])}
+    return {"experiment": _of(runtime).stop(_name(call))}
 
 
 def declare(runtime: Runtime, call: Call[Nothing, DeclareBody]) -> Answer:
     """Serve one variant from now on."""
-    return {"experiment": _of(runtime).declare(call.path["name"], call.body.variant)}
+    return {"experiment": _of(runtime).declare(_name(call), call.body.variant)}
 
 
 def assign(runtime: Runtime, call: Call[Nothing, AssignBody]) -> Answer:
     """Which variant to serve."""
     body = call.body
-    made = _of(runtime).assign(call.path["name"], body.user_id, attributes=body.attributes, episode=body.episode)
+    made = _of(runtime).assign(_name(call), body.user_id, attributes=body.attributes, episode=body.episode)
     return {
         "variant": made.variant,
         "config": made.config,
@@ -219,20 +220,20 @@ def assign(runtime: Runtime, call: Call[Nothing, AssignBody]) -> Answer:
 def expose(runtime: Runtime, call: Call[Nothing, ExposureBody]) -> Answer:
     """Note that a variant was shown."""
     body = call.body
-    shown_to = Assignment(call.path["name"], body.variant, None, "reported", body.unit, in_experiment=True)
+    shown_to = Assignment(_name(call), body.variant, None, "reported", body.unit, in_experiment=True)
     return {"first": _of(runtime).note_exposure(shown_to)}
 
 
 def results(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
     """The verdict so far."""
     runtime.recorder.catch_up()
-    return {"results": _of(runtime).results(call.path["name"])}
+    return {"results": _of(runtime).results(_name(call))}
 
 
 def health(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
     """Whether the numbers can be trusted."""
     runtime.recorder.catch_up()
-    found = _of(runtime).results(call.path["name"])
+    found = _of(runtime).results(_name(call))
     return {"health": {**found["health"], "maturity": found["maturity"], "state": found["verdict"]["state"]}}
 
 
@@ -240,6 +241,16 @@ def plan(runtime: Runtime, call: Call[Nothing, PlanBody]) -> Answer:
     """How much it takes."""
     given = call.body.model_dump(exclude={"client_ref"})
     return {"plan": _of(runtime).plan(given.pop("metric"), given.pop("mde"), given.pop("sd"), **given).as_dict()}
+
+
+def _name(call: Call[Any, Any]) -> str:
+    """The name in the path; a longer one than any experiment can have is known to nobody."""
+    name = call.path["name"]
+    if len(name) > NAME.max_length:
+        raise NotFoundError(
+            "no experiment has a name as long as this; list them with GET /experiments", code="EXPERIMENT_NOT_FOUND"
+        )
+    return name
 
 
 def _of(runtime: Runtime) -> Experiments:
