@@ -38,7 +38,7 @@ def allow_origins(app: Flask, settings: Settings) -> None:
         app,
         resources=[re.compile(rf"^{re.escape(settings.url_prefix)}(/.*)?$")],
         origins=list(settings.cors_origins),
-        methods=["GET", "POST", "OPTIONS"],
+        methods=["GET", "POST", "PATCH", "OPTIONS"],
         allow_headers=list(ACCEPTED),
         expose_headers=list(EXPOSED),
         supports_credentials=False,

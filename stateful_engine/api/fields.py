@@ -40,6 +40,7 @@ MAX_DAYS = 36_500
 MAX_PRICE = 1e12
 MAX_PERCENTAGE = 1e6
 MAX_TEXT = 20_000
+MAX_REASONING = 100_000
 MAX_NAME = 255
 SYMBOL_PATTERN = "^[A-Z]{6,12}$"
 TIMEFRAMES = "1m 3m 5m 15m 30m 1H 2H 4H 6H 8H 12H 1D 3D 1W 1M".split()
@@ -209,7 +210,11 @@ Cost = Annotated[float, Strict(), Field(ge=0, le=1e6, allow_inf_nan=False)]
 Flag = Annotated[bool, Strict()]
 QueryFlag = Annotated[bool, BeforeValidator(_query_flag)]
 
-FilterText = Annotated[str, Field(min_length=1, max_length=MAX_NAME), BeforeValidator(_searchable)]
+FilterText = Annotated[
+    str,
+    Field(min_length=1, max_length=MAX_NAME, json_schema_extra={"pattern": r"^[^\u0000]+$"}),
+    BeforeValidator(_searchable),
+]
 SignalCursor = Annotated[str, CursorOf(signals.TABLE)]
 QueryCursor = Annotated[str, CursorOf(gpt_queries.TABLE)]
 InteractionCursor = Annotated[str, CursorOf(interactions.TABLE)]
@@ -230,10 +235,10 @@ OutcomeWord = Annotated[str, OneOf(Outcome, inputs.outcome)]
 InteractionTypeWord = Annotated[str, OneOf(InteractionType, inputs.interaction_type)]
 InteractionSourceWord = Annotated[str, OneOf(InteractionSource, _source)]
 
-AnyText = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_NAME})]
+AnyCondition = Annotated[Any, WithJsonSchema({"type": ["string", "object", "null"]})]
 AnyLabel = Annotated[Any, WithJsonSchema({"type": ["string", "integer", "null"], "maxLength": MAX_NAME})]
 AnyTimeframe = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": 24})]
-AnyProse = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_TEXT})]
+AnyProse = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_REASONING})]
 AnySymbol = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "pattern": SYMBOL_PATTERN})]
 AnyAction = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "enum": [*Action.__members__, None]})]
 AnyPercent = Annotated[Any, WithJsonSchema({"type": ["number", "null"], "minimum": 0, "maximum": 100})]

@@ -14,18 +14,24 @@ REFERENCE = "#/components/schemas/"
 ANYTHING: Schema = {"type": "object", "properties": {}, "additionalProperties": True}
 
 
-def components(models: Iterable[type[BaseModel]]) -> dict[str, Schema]:
-    """The schemas of all models and of what they hold, by name, referring to each other below `components`."""
-    distinct = list(dict.fromkeys(models))
-    _, found = models_json_schema(
-        [(model, "validation") for model in distinct], ref_template=REFERENCE + "{model}", title=None
-    )
-    return {name: tidy(schema) for name, schema in found.get("$defs", {}).items()}
+class Components:
+    """The schemas of models and of all that they hold, by name, referring to each other below `components`."""
 
+    def __init__(self, models: Iterable[type[BaseModel]]) -> None:
+        distinct = list(dict.fromkeys(models))
+        references, found = models_json_schema(
+            [(model, "validation") for model in distinct], ref_template=REFERENCE + "{model}"
+        )
+        self._references = {model: dict(schema) for (model, _), schema in references.items()}
+        self.schemas: dict[str, Schema] = {name: tidy(schema) for name, schema in found["$defs"].items()}
 
-def reference(model: type[BaseModel]) -> Schema:
-    """A reference to the schema of a model."""
-    return {"$ref": REFERENCE + model.__name__}
+    def reference(self, model: type[BaseModel]) -> Schema:
+        """A reference to the schema of a model."""
+        return self._references[model]
+
+    def schema(self, model: type[BaseModel]) -> Schema:
+        """The schema of a model itself, to be completed."""
+        return self.schemas[self._references[model]["$ref"].removeprefix(REFERENCE)]
 
 
 def tidy(schema: Any) -> Any:

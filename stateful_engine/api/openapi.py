@@ -7,14 +7,14 @@ The rules of the profile (one https server, at most 30 operations, everything in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
 
 from stateful_engine.api.contract import Nothing, Operation
-from stateful_engine.api.json_schemas import Schema, components, inlined, plain, reference, tidy
+from stateful_engine.api.json_schemas import Components, Schema, inlined, plain, tidy
 from stateful_engine.api.schemas import API_VERSION, ErrorReply
 
 Document = dict[str, Any]
@@ -44,17 +44,17 @@ PROBLEMS = {
 @lru_cache(maxsize=16)
 def full_document(operations: tuple[Operation, ...], *, prefix: str, server: str, secured: bool) -> Document:
     """Everything the API does, in OpenAPI 3.1; kept, so not to be changed."""
+    known = Components(_models(operations))
     paths: dict[str, Any] = {}
     for operation in operations:
         path = prefix + BRACED.sub(r"{\1}", operation.path)
-        paths.setdefault(path, {})[operation.method.lower()] = _described(operation, secured=secured)
-    schemas = components(_models(operations))
-    for operation in operations:
-        _require_one_form(operation, schemas)
+        paths.setdefault(path, {})[operation.method.lower()] = _described(operation, known, secured=secured)
+        if operation.body_model is not None and operation.forms:
+            known.schema(operation.body_model)["anyOf"] = list(operation.forms)
     return {
         **_head(server),
         "paths": paths,
-        "components": {"schemas": schemas, "securitySchemes": SECURITY_SCHEMES},
+        "components": {"schemas": known.schemas, "securitySchemes": SECURITY_SCHEMES},
         "tags": [{"name": tag} for tag in dict.fromkeys(operation.tag for operation in operations)],
     }
 
@@ -63,7 +63,7 @@ def full_document(operations: tuple[Operation, ...], *, prefix: str, server: str
 def actions_document(operations: tuple[Operation, ...], *, prefix: str, server: str, secured: bool) -> Document:
     """What a custom GPT may call, in the form that ChatGPT imports; kept, so not to be changed."""
     offered = [operation for operation in operations if operation.in_actions]
-    known = components(_models(offered))
+    known = Components(_models(offered))
     paths: dict[str, Any] = {}
     for operation in offered:
         path = prefix + BRACED.sub(r"{\1}", operation.path)
@@ -91,25 +91,25 @@ def _models(operations: Iterable[Operation]) -> Iterable[type[BaseModel]]:
             yield operation.body_model
 
 
-def _described(operation: Operation, *, secured: bool) -> Document:
+def _described(operation: Operation, known: Components, *, secured: bool) -> Document:
     described: Document = {
         "operationId": operation.name,
         "summary": operation.summary,
         "description": operation.description,
         "tags": [operation.tag],
         "parameters": _parameters(operation),
-        "responses": _responses(operation, secured=secured),
+        "responses": _responses(operation, known, secured=secured),
         "security": [{name: []} for name in SECURITY_SCHEMES] if secured and operation.scope else [],
         "x-openai-isConsequential": operation.consequential,
     }
     if operation.scope:
         described["x-scope"] = str(operation.scope)
     if operation.body_model is not None:
-        described["requestBody"] = _json_content(reference(operation.body_model), required=True)
+        described["requestBody"] = _json_content(known.reference(operation.body_model), required=True)
     return described
 
 
-def _offered(operation: Operation, known: Mapping[str, Schema]) -> Document:
+def _offered(operation: Operation, known: Components) -> Document:
     """An operation with everything inlined, its body flat and its errors left out."""
     described: Document = {
         "operationId": operation.name,
@@ -119,13 +119,13 @@ def _offered(operation: Operation, known: Mapping[str, Schema]) -> Document:
         "responses": {
             str(operation.success_statuses[0]): {
                 "description": "Done.",
-                **_json_content(plain(inlined(_answer_schema(operation), known))),
+                **_json_content(plain(inlined(_answer_schema(operation, known), known.schemas))),
             }
         },
         "x-openai-isConsequential": operation.consequential,
     }
     if operation.body_model is not None:
-        body = plain(inlined(reference(operation.body_model), known))
+        body = plain(inlined(known.reference(operation.body_model), known.schemas))
         described["requestBody"] = _json_content(_flat(operation, body), required=True)
     return described
 
@@ -135,12 +135,6 @@ def _flat(operation: Operation, body: Schema) -> Schema:
     properties = {name: value for name, value in body["properties"].items() if name not in operation.nested}
     bare = {name: value for name, value in body.items() if name != "description"}
     return {**bare, "properties": properties, "required": [*operation.flat_required] or body.get("required", [])}
-
-
-def _require_one_form(operation: Operation, schemas: Mapping[str, Schema]) -> None:
-    """A body with several forms must have one of them."""
-    if operation.body_model is not None and operation.forms:
-        schemas[operation.body_model.__name__]["anyOf"] = list(operation.forms)
 
 
 def _parameters(operation: Operation) -> list[Schema]:
@@ -182,20 +176,20 @@ def _bare(schema: Schema) -> Schema:
     return {key: value for key, value in schema.items() if key != "description"}
 
 
-def _responses(operation: Operation, *, secured: bool) -> Document:
-    answer = {"content": {operation.content_type: {"schema": _answer_schema(operation)}}}
+def _responses(operation: Operation, known: Components, *, secured: bool) -> Document:
+    answer = {"content": {operation.content_type: {"schema": _answer_schema(operation, known)}}}
     done = {
         str(status): {"description": "Done." if status != 202 else "Kept safe, not yet in the database.", **answer}
         for status in operation.success_statuses
     }
     return done | {
-        str(status): {"description": PROBLEMS[status]} | _json_content(reference(ErrorReply))
+        str(status): {"description": PROBLEMS[status]} | _json_content(known.reference(ErrorReply))
         for status in _problem_statuses(operation, secured=secured)
     }
 
 
-def _answer_schema(operation: Operation) -> Schema:
-    return reference(operation.response_model) if operation.response_model else {"type": "string"}
+def _answer_schema(operation: Operation, known: Components) -> Schema:
+    return known.reference(operation.response_model) if operation.response_model else {"type": "string"}
 
 
 def _problem_statuses(operation: Operation, *, secured: bool) -> list[int]:

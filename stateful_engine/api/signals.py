@@ -48,7 +48,9 @@ class SignalFields(Body):
         default=None, description="Smart money analysis: order blocks, gaps, structure."
     )
     technical_indicators: fields.AnyObject = Field(default=None, description="Indicator values behind the signal.")
-    market_conditions: fields.AnyText = Field(default=None, description="State of the market, for example BULLISH.")
+    market_conditions: fields.AnyCondition = Field(
+        default=None, description="State of the market, for example BULLISH."
+    )
     source_engine: fields.AnyLabel = Field(default=None, description="Name of the engine that made the signal.")
     ai_model: fields.AnyLabel = Field(default=None, description="Model that made the signal, when one did.")
     prompt_version: fields.AnyLabel = Field(default=None, description="Version of the prompt that made the signal.")
@@ -174,6 +176,8 @@ def _faults(body: Mapping[str, Any]) -> list[Fault]:
     faults = _strict_faults(given)
     if extract_one({**given, "action": "HOLD"}).symbol is None and not any(f.pointer == "/symbol" for f in faults):
         faults.append(Fault("/symbol", "is missing; say what is traded", "MISSING"))
+    if not isinstance(given.get("market_conditions"), (str, dict, type(None))):
+        faults.append(Fault("/market_conditions", "must be text, for example BULLISH", "WRONG_TYPE"))
     return [_placed(fault, root, inner, beside) for fault in faults]
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from sqlalchemy import UniqueConstraint, delete, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from stateful_engine.storage import retention
 from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id
 
 TABLE = "idempotency_keys"
+
+PRUNED_AT_ONCE = 1000
 
 
 class IdempotencyKey(Base):
@@ -74,9 +75,13 @@ def take_over(session: Session, name: Name, *, older_than: datetime, at: datetim
     return bool(done.rowcount)
 
 
-def prune(session: Session, *, older_than: datetime, limit: int = retention.BATCH) -> int:
-    """Forget at most `limit` calls made before `older_than`; how many there were."""
-    return retention.delete_older_than(session, IdempotencyKey, older_than, limit=limit)
+def prune(session: Session, *, older_than: datetime, limit: int = PRUNED_AT_ONCE) -> int:
+    """Forget at most `limit` calls made before `older_than`, the oldest first; how many there were."""
+    oldest = select(IdempotencyKey.id).where(IdempotencyKey.created_at < older_than)
+    ids = list(session.scalars(oldest.order_by(IdempotencyKey.created_at).limit(limit)))
+    statement = delete(IdempotencyKey).where(IdempotencyKey.id.in_(ids))
+    session.execute(statement, execution_options={"synchronize_session": False})
+    return len(ids)
 
 
 def _is(name: Name) -> tuple[Any, ...]:

@@ -26,8 +26,7 @@ GUARDED = [operation for operation in OPERATIONS if operation.scope is not None]
 
 
 def call(client: FlaskClient, operation: Any) -> TestResponse:
-    body = GOOD_BODIES.get(operation.name)
-    return client.open(url_of(operation.path), method=operation.method, json=body)
+    return client.open(url_of(operation), method=operation.method, json=GOOD_BODIES.get(operation.name))
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from flask import Flask, Response, abort, request
 from flask.json.provider import JSONProvider
 
 from stateful_engine import StatefulEngine
-from stateful_engine.api.operations import OPERATIONS
+from stateful_engine.api.operations import OPERATIONS, methods_at
 from stateful_engine.errors import ConfigurationError, SchemaError, SpoolFullError, StorageUnavailableError
-from tests.api.calls import GOOD_BODIES, PREFIX, assert_refused, track
+from tests.api.calls import PREFIX, assert_refused, good_body, track, url_of
 from tests.factories import signal_data
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ def test_an_unknown_path_answers_with_every_endpoint_there_is(
 
 @pytest.mark.parametrize("operation", [pytest.param(operation, id=operation.name) for operation in OPERATIONS])
 def test_a_method_that_a_path_does_not_take_is_405_with_allow(shared_client: FlaskClient, operation: Any) -> None:
-    url = PREFIX + operation.path.replace("<signal_id>", "x")
+    url = url_of(operation)
+    taken = set(methods_at(operation.path.replace("<", "").replace(">", "")))
 
-    for method in ("PUT", "PATCH", "DELETE", "TRACE", "POST" if operation.method == "GET" else "GET"):
+    for method in {"PUT", "PATCH", "DELETE", "TRACE", "POST", "GET"} - taken:
         answer = shared_client.open(url, method=method)
         assert_refused(answer, 405, "METHOD_NOT_ALLOWED")
         assert operation.method in answer.headers["Allow"].split(", ")
@@ -116,9 +117,9 @@ def test_the_switched_off_engine_reads_but_records_nothing(make_app: Callable[..
     client = make_app(STATEFUL_ENABLED=False).test_client()
 
     for operation in OPERATIONS:
-        if operation.method == "POST":
-            url = PREFIX + operation.path.replace("<signal_id>", "x")
-            assert_refused(client.post(url, json=GOOD_BODIES[operation.name]), 503, "DISABLED")
+        if not operation.read_only:
+            answer = client.open(url_of(operation), method=operation.method, json=good_body(operation))
+            assert_refused(answer, 503, "DISABLED")
     assert client.get(f"{PREFIX}/signal-history").json["signals"] == []
     assert client.get(f"{PREFIX}/health").json["enabled"] is False
 

@@ -9,7 +9,7 @@ from stateful_engine.api.operations import OPERATIONS
 from stateful_engine.errors import ConflictError, StorageUnavailableError
 from stateful_engine.services import idempotency
 from stateful_engine.storage.idempotency import Name
-from tests.api.calls import GOOD_BODIES, PREFIX, assert_refused, track, url_of
+from tests.api.calls import PREFIX, assert_refused, good_body, place, track
 from tests.factories import signal_data
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
     from tests.factories import FakeClock
 
-POSTS = [operation for operation in OPERATIONS if operation.method == "POST"]
+WRITES = [operation for operation in OPERATIONS if not operation.read_only]
 HEADER = {"Idempotency-Key": "3f2c-11"}
 TRACK = f"{PREFIX}/track-signal"
 
@@ -28,16 +28,15 @@ def count(client: FlaskClient) -> int:
     return len(client.get(f"{PREFIX}/signal-history?days=0").json["signals"])
 
 
-@pytest.mark.parametrize("operation", [pytest.param(operation, id=operation.name) for operation in POSTS])
+@pytest.mark.parametrize("operation", [pytest.param(operation, id=operation.name) for operation in WRITES])
 @pytest.mark.parametrize("by", ["header", "client_ref"])
 def test_a_call_that_is_repeated_gets_the_first_answer(shared_client: FlaskClient, operation: Any, by: str) -> None:
-    url = url_of(operation.path, track(shared_client))
+    url = place(shared_client, operation)
     name = f"{by}-{operation.name}"
-    body = {**GOOD_BODIES[operation.name], **({"client_ref": name} if by == "client_ref" else {})}
+    body = {**good_body(operation), **({"client_ref": name} if by == "client_ref" else {})}
     headers = {"Idempotency-Key": name} if by == "header" else {}
 
-    first = shared_client.post(url, json=body, headers=headers)
-    again = shared_client.post(url, json=body, headers=headers)
+    first, again = (shared_client.open(url, method=operation.method, json=body, headers=headers) for _ in range(2))
 
     assert first.status_code == again.status_code == 200
     assert "Idempotency-Replayed" not in first.headers

@@ -92,7 +92,7 @@ def test_every_route_refuses_a_key_without_its_scope(closed: Flask, keys: ApiKey
             if operation.scope is None:
                 continue
             answer = client.open(
-                url_of(operation.path),
+                url_of(operation),
                 method=operation.method,
                 json=GOOD_BODIES.get(operation.name),
                 headers=bearer(text),
