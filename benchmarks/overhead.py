@@ -1,6 +1,6 @@
 """What recording adds to a request: a bare view, ours, OpenTelemetry, PostHog and a synchronous ORM, side by side.
 
-    python benchmarks/overhead.py [--rounds 7] [--requests 1500] [--rate 1000]
+    python benchmarks/overhead.py [--rounds 7] [--requests 800] [--rate 200]
 
 Each contestant is a process with the same Flask app; it is asked for requests at a fixed rate, one contestant after
 the other, round by round. Its background work runs while its requests do; between rounds it is let finish.
@@ -32,13 +32,24 @@ AGENT = "Mozilla/5.0 AppleWebKit/537.36 (KHTML, like Gecko); compatible; ChatGPT
 Flush = Callable[[], object]
 
 
-def bare(_: dict[str, Any]) -> tuple[Flask, Flush]:
+def engine_of(options: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """What makes the signals: a constant, or with `view: computed` the rules of the demo host over 240 candles."""
+    if options.get("view") != "computed":
+        return lambda: common.BODY
+    from stateful_engine.demo import strategy
+    from stateful_engine.demo.candles import CandleStore
+
+    series = CandleStore().series("BTCUSDT", "1H")
+    return lambda: {"status": "success", "signal": strategy.analyse(series).signal()}
+
+
+def bare(options: dict[str, Any]) -> tuple[Flask, Flush]:
     """The host as it is without any recording."""
-    app = Flask("host")
+    app, generate = Flask("host"), engine_of(options)
 
     @app.get("/api/gpts/signal")
     def signal() -> Any:
-        return jsonify(common.BODY)
+        return jsonify(generate())
 
     return app, lambda: None
 
@@ -48,14 +59,14 @@ def ours(options: dict[str, Any]) -> tuple[Flask, Flush]:
     from stateful_engine import StatefulEngine, track_signal_generation
 
     engine = StatefulEngine()
-    app = Flask("host")
+    app, generate = Flask("host"), engine_of(options)
     app.config["STATEFUL_DATABASE_URL"] = options["database"]
     app.config["STATEFUL_SPOOL_DIR"] = options["folder"] + "/spool"
 
     @app.get("/api/gpts/signal")
     @track_signal_generation(endpoint_name="/api/gpts/signal")
     def signal() -> Any:
-        return jsonify(common.BODY)
+        return jsonify(generate())
 
     engine.init_app(app)
     return app, lambda: engine.flush(60.0)
@@ -132,16 +143,16 @@ def synchronous_orm(options: dict[str, Any]) -> tuple[Flask, Flush]:
                 SignalHistory(
                     signal_id=signal_id,
                     query_id=query_id,
-                    symbol=body["symbol"],
-                    timeframe=body["timeframe"],
+                    symbol=signal.get("symbol") or body["symbol"],
+                    timeframe=signal.get("timeframe") or body["timeframe"],
                     action=signal["action"],
                     confidence=signal["confidence"],
                     entry_price=signal["entry_price"],
-                    take_profit=signal["take_profit"][0],
+                    take_profit=first_target(signal["take_profit"]),
                     stop_loss=signal["stop_loss"],
-                    ai_reasoning=signal["reasoning"],
-                    smc_analysis=body["smc_analysis"],
-                    technical_indicators=body["technical_indicators"],
+                    ai_reasoning=signal.get("reasoning") or signal.get("ai_reasoning"),
+                    smc_analysis=signal.get("smc_analysis") or body.get("smc_analysis"),
+                    technical_indicators=signal.get("technical_indicators") or body.get("technical_indicators"),
                     source="API",
                     created_at=now,
                     updated_at=now,
@@ -160,6 +171,11 @@ def synchronous_orm(options: dict[str, Any]) -> tuple[Flask, Flush]:
         return response
 
     return app, lambda: None
+
+
+def first_target(targets: Any) -> Any:
+    """The first of several targets, or the only one."""
+    return targets[0] if isinstance(targets, list) else targets
 
 
 CONTESTANTS = {
@@ -222,8 +238,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--be", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--requests", type=int, default=1500)
-    parser.add_argument("--rate", type=float, default=1000.0, help="requests per second")
+    parser.add_argument("--requests", type=int, default=800)
+    parser.add_argument("--rate", type=float, default=200.0, help="requests per second")
     parser.add_argument("--profile", action="store_true", help="also say where our time goes")
     arguments = parser.parse_args()
     if arguments.be:
