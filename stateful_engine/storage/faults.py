@@ -35,11 +35,6 @@ def translated() -> Iterator[None]:
         if told is None:
             raise
         raise told from error
-    except sqlite3.Error as error:
-        told = _of_sqlite(error)
-        if told is None:
-            raise
-        raise told from error
 
 
 def told_apart(error: DBAPIError) -> StatefulEngineError | None:

@@ -260,6 +260,11 @@ def test_a_fault_of_the_data_comes_out_as_it_is(database: Database) -> None:
         session.add(signals.SignalHistory(**row))
 
 
+def test_a_fault_of_a_statement_is_no_outage(database: Database) -> None:
+    with pytest.raises(DBAPIError), database.connection() as connection:
+        connection.exec_driver_sql("SELEC 1")
+
+
 def test_a_writer_on_sqlite_waits_for_another_one_instead_of_failing_half_way(sqlite_url: str) -> None:
     with opened(Database(sqlite_url)) as database:
         row = signal_row(entry_price=0.0)
