@@ -140,12 +140,21 @@ def flask(environment: dict[str, str]) -> Callable[..., str]:
     return run
 
 
+FLASK_AT_A_TERMINAL = """
+import signal
+from flask.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+"""Flask's command as a person starts it: where the tests run in the background of a shell, SIGINT would be ignored."""
+
+
 @pytest.fixture
 def serving(environment: dict[str, str]) -> Iterator[Callable[[], tuple[subprocess.Popen[str], str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def serve() -> tuple[subprocess.Popen[str], str]:
-        command = [sys.executable, "-u", "-m", "flask", "run", "--host", "127.0.0.1", "--port", "0"]
+        command = [sys.executable, "-u", "-c", FLASK_AT_A_TERMINAL, "run", "--host", "127.0.0.1", "--port", "0"]
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
