@@ -316,6 +316,8 @@ def run(command: Sequence[str]) -> int:
     """Run `command` with both servers; SIGINT, SIGTERM and SIGHUP reach it, then the servers stop. Its exit status."""
     with address(DATABASE_VARIABLE) as database_url, address(REDIS_VARIABLE) as redis_url:
         addresses = {DATABASE_VARIABLE: database_url, REDIS_VARIABLE: redis_url}
+        # A shell starts what it runs in the background with SIGINT ignored, and a child would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         child = subprocess.Popen(command, env={**os.environ, **addresses}, start_new_session=True)
         (scratch().folder_for("command") / PID_FILE).write_text(str(child.pid))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
