@@ -95,13 +95,15 @@ def dumps(value: Any) -> bytes:
 
 
 def _response(content: str | bytes, status: int, content_type: str, headers: Mapping[str, str]) -> Response:
-    response = Response(content, status=status, content_type=content_type)
-    response.headers["X-Request-ID"] = timing().request_id
-    response.headers.update(timing().headers)
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.update(headers)
-    return response
+    seen = timing()
+    all_headers = {
+        "X-Request-ID": seen.request_id,
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        **seen.headers,
+        **headers,
+    }
+    return Response(content, status=status, headers=all_headers, content_type=content_type)
 
 
 def _stamp() -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, Strict
+from pydantic import BeforeValidator, Field, Strict
 
 from stateful_engine.api import fields
 from stateful_engine.api.analytics import Report
@@ -26,12 +26,21 @@ Positive = Annotated[float, Strict(), Field(gt=0, le=1e9, allow_inf_nan=False)]
 Words = Annotated[list[fields.Name], Field(max_length=20)]
 
 
+def _layer(value: Any) -> Any:
+    """A slice is a name and two numbers."""
+    name, *numbers = value if isinstance(value, list) and value else [None]
+    is_slice = isinstance(name, str) and len(numbers) == 2 and all(type(item) in (int, float) for item in numbers)
+    if value is not None and not is_slice:
+        raise fields.wrong("WRONG_TYPE", 'must be a name and two numbers, for example ["prompts", 0, 0.5]')
+    return value
+
+
 class DesignBody(Body):
     """What may be chosen about an experiment."""
 
     design: fields.Name | None = Field(default=None, description="user, signal, switchback or paired.")
     coverage: Share | None = Field(default=None, description="Share of the units that take part.")
-    layer: Annotated[list[Any], Field(min_length=3, max_length=3)] | None = Field(
+    layer: Annotated[list[Any], Field(min_length=3, max_length=3), BeforeValidator(_layer)] | None = Field(
         default=None, description="Name, low and high of a slice that no other experiment shares."
     )
     primaries: Words | None = Field(default=None, description="Metrics that decide.")

@@ -236,7 +236,7 @@ InteractionTypeWord = Annotated[str, OneOf(InteractionType, inputs.interaction_t
 InteractionSourceWord = Annotated[str, OneOf(InteractionSource, _source)]
 
 AnyCondition = Annotated[Any, WithJsonSchema({"type": ["string", "object", "null"]})]
-AnyLabel = Annotated[Any, WithJsonSchema({"type": ["string", "integer", "null"], "maxLength": MAX_NAME})]
+AnyLabel = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_NAME})]
 AnyTimeframe = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": 24})]
 AnyProse = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "maxLength": MAX_REASONING})]
 AnySymbol = Annotated[Any, WithJsonSchema({"type": ["string", "null"], "pattern": SYMBOL_PATTERN})]

@@ -8,6 +8,7 @@ made up, so callers who are told apart by them share a larger limit per address.
 from __future__ import annotations
 
 import math
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -91,7 +92,8 @@ class Limiter:
             return self._here
         if self._shared is None:
             store = storage_from_string(
-                self._redis_url,
+                # The name that `limits` has for a socket is not the one that redis-py has.
+                re.sub("^unix://", "redis+unix://", self._redis_url),
                 wrap_exceptions=True,
                 socket_timeout=ANSWER_SECONDS,
                 socket_connect_timeout=ANSWER_SECONDS,

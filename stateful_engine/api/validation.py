@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from stateful_engine.api.bodies import MAX_FAULTS, escape
 from stateful_engine.api.fields import INVALID_CURSOR, OWN_FAULT
+from stateful_engine.domain.redaction import clean_text
 from stateful_engine.errors import Fault, InvalidInputError, MalformedRequestError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def check_query(model: type[ModelT], arguments: MultiDict[str, str]) -> tuple[Mo
 
 def check_body(model: type[ModelT], body: Mapping[str, Any]) -> tuple[ModelT | None, list[Fault]]:
     """The JSON object as `model`, or what is wrong with it."""
-    return _check(model, body, "")
+    return _check(model, {clean_text(name)[0]: value for name, value in body.items()}, "")
 
 
 def refuse(faults: Iterable[Fault], *, missing_code: str = "MISSING_DATA") -> None:

@@ -137,6 +137,16 @@ def test_an_object_without_properties_is_found_at_any_depth(schema: Any) -> None
     assert "object without properties" in problem.message
 
 
+def test_a_schema_that_is_nested_beyond_reason_is_found() -> None:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(40):
+        schema = {"type": "object", "properties": {"a": schema}}
+
+    (problem,) = lint(changed(BODY, schema))
+
+    assert "nested too deeply" in problem.message
+
+
 def test_a_schema_that_holds_itself_is_found() -> None:
     tree = {"type": "object", "properties": {"child": {"$ref": "#/components/schemas/Signal"}}}
 

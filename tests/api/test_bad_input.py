@@ -26,6 +26,12 @@ WITH_ID = [
     # Whoever is assigned by an experiment that is gone gets the first variant, so that no host breaks.
     if "<" in operation.path and operation.name != "assignVariant"
 ]
+CHUNKED: dict[str, Any] = {
+    "headers": {"Transfer-Encoding": "chunked"},
+    "environ_overrides": {"wsgi.input_terminated": True},
+}
+"""What a server says of a body whose length nobody declared."""
+
 FREE = frozenset({"variant_a", "variant_b"})
 """Fields that take any JSON value."""
 
@@ -76,6 +82,7 @@ BROKEN = [
     "a=b",
     "[" * 100_000,
     '{"a":' * 2000 + "1" + "}" * 2000,
+    '{"a":' * 65 + "1" + "}" * 65,
 ]
 OTHER_KINDS = ["[]", '"text"', "null", "3", "true", '[{"symbol": "BTCUSDT"}]']
 FOREIGN = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""]
@@ -147,7 +154,7 @@ def test_every_field_of_the_wrong_type_is_named(write: Writer, operation: Operat
 @every_write
 def test_a_body_beyond_the_limit_is_too_large_however_it_is_sent(write: Writer, operation: Operation) -> None:
     body = json.dumps({**good_body(operation), "padding": "x" * 2**20}).encode()
-    chunked = {"input_stream": BytesIO(body), "environ_overrides": {"wsgi.input_terminated": True}}
+    chunked = {"input_stream": BytesIO(body), **CHUNKED}
 
     for answer in (write(operation, body), write(operation, None, **chunked)):
         assert_refused(answer, 413, "PAYLOAD_TOO_LARGE")
@@ -159,7 +166,7 @@ def test_a_chunked_body_within_the_limit_is_read(shared_client: FlaskClient, sha
         f"{PREFIX}/maintenance/cleanup",
         input_stream=BytesIO(b'{"days_to_keep": 1, "dry_run": true}'),
         content_type="application/json",
-        environ_overrides={"wsgi.input_terminated": True},
+        **CHUNKED,
     )
 
     assert answer.status_code == 200
@@ -239,10 +246,19 @@ def test_a_filter_finds_nothing_or_is_refused_but_never_breaks(
 
 @pytest.mark.parametrize(
     "query",
-    ["timeframe=soon", "action=MAYBE", "outcome=won't", "timeframe=%00", "action=", "interaction_type=DANCE"],
+    [
+        "successful=maybe",
+        "timeframe=soon",
+        "action=MAYBE",
+        "outcome=won't",
+        "timeframe=%00",
+        "action=",
+        "interaction_type=DANCE",
+    ],
 )
 def test_a_word_that_is_not_in_the_vocabulary_is_refused(shared_client: FlaskClient, query: str) -> None:
-    path = "/interactions" if query.startswith("interaction") else "/signal-history"
+    paths = {"interaction_type": "/interactions", "successful": "/query-history"}
+    path = paths.get(query.partition("=")[0], "/signal-history")
 
     answer = shared_client.get(f"{PREFIX}{path}?{query}")
 
@@ -288,6 +304,7 @@ def test_an_id_that_nothing_has_is_not_found(shared_client: FlaskClient, operati
         ("outcome", {"outcome": "WIN", "pnl_percentage": 1e9, "exit_price": 0}, ["/pnl_percentage", "/exit_price"]),
         ("outcome", {"outcome": "WIN", "correct": "yes"}, ["/correct"]),
         ("outcome", {"outcome": "WIN", "closed_at": "soon"}, ["/closed_at"]),
+        ("outcome", {"outcome": "WIN", "closed_at": "2026-13-45T00:00:00Z"}, ["/closed_at"]),
         ("outcome", {"outcome": "WIN", "closed_at": 1600000000}, ["/closed_at"]),
         ("outcome", {"outcome": "WIN", "closed_at": "2999-01-01T00:00:00Z"}, ["/closed_at"]),
         ("outcome", {"outcome": "WIN", "closed_at": "0001-01-01T00:00:00+14:00"}, ["/closed_at"]),
@@ -328,6 +345,15 @@ def test_cleanup_deletes_nothing_unless_the_days_make_sense(shared_client: Flask
 
     assert_refused(answer, 422, "VALIDATION_ERROR")
     assert pointers(answer) == ["/days_to_keep"]
+
+
+def test_a_name_that_no_text_can_hold_is_named_all_the_same(shared_client: FlaskClient, shared_signal: str) -> None:
+    body = '{"execution_price": 1, "\\ud800/~": 2}'
+
+    answer = shared_client.post(f"{PREFIX}/signal/{shared_signal}/execute", data=body, content_type="application/json")
+
+    assert_refused(answer, 422, "VALIDATION_ERROR")
+    assert pointers(answer) == ["/\ufffd~1~0"]
 
 
 def test_no_more_than_fifty_faults_are_listed(shared_client: FlaskClient) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask, Response, abort, request
 from flask.json.provider import JSONProvider
+from werkzeug.exceptions import Forbidden
 
 from stateful_engine import StatefulEngine
 from stateful_engine.api.operations import OPERATIONS, methods_at
@@ -141,6 +142,8 @@ class StrictHost:
             abort(int(request.headers["X-Stop"]), "words of the host")
         if "X-Own" in request.headers:
             abort(Response("own answer", status=418))
+        if "X-Forbidden" in request.headers:
+            raise Forbidden(response=Response("own page", status=403))
         return None
 
 
@@ -184,6 +187,8 @@ def test_a_response_that_the_host_chose_itself_stays(strict_client: FlaskClient)
     answer = strict_client.get(f"{PREFIX}/health", headers={"X-Own": "1"})
 
     assert (answer.status_code, answer.text) == (418, "own answer")
+    answer = strict_client.get(f"{PREFIX}/health", headers={"X-Forbidden": "1"})
+    assert (answer.status_code, answer.text) == (403, "own page")
 
 
 def test_a_body_that_a_hook_of_the_host_has_read_is_still_there(make_app: Callable[..., Flask]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from stateful_engine.api.operations import OPERATIONS
 from stateful_engine.domain.vocabulary import Scope
-from stateful_engine.errors import StorageUnavailableError
+from stateful_engine.errors import InvalidInputError, NotFoundError, StorageUnavailableError
 from stateful_engine.services.api_keys import ApiKeys
 from tests.api.calls import GOOD_BODIES, PREFIX, assert_refused, url_of
 
@@ -193,6 +193,29 @@ def test_a_key_binds_its_scopes_also_where_the_door_is_open(make_app: Callable[.
 
     assert_refused(app.test_client().get(f"{PREFIX}/interactions", headers=bearer(text)), 403, "FORBIDDEN")
     assert app.test_client().get(f"{PREFIX}/interactions").status_code == 200
+
+
+def test_a_key_is_made_for_scopes_that_exist_only(keys: ApiKeys) -> None:
+    with pytest.raises(InvalidInputError, match="'everything' is no scope; use signals:read"):
+        keys.create("x", ["signals:read", "everything"])
+    assert keys.every() == []
+
+
+def test_a_key_that_ended_has_no_successor(keys: ApiKeys) -> None:
+    made = keys.create("desk")
+    keys.revoke(made.key_id)
+
+    with pytest.raises(NotFoundError, match="create a new one"):
+        keys.rotate(made.key_id)
+
+
+def test_only_so_many_keys_are_trusted_and_the_latest(keys: ApiKeys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("stateful_engine.services.api_keys.TRUSTED_KEYS", 2)
+    texts = [keys.create(str(number)).text for number in range(3)]
+    for text in texts:
+        assert keys.recognise(text) is not None
+
+    assert len(keys._trusted) == 2
 
 
 class Operator:

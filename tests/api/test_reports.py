@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -130,6 +131,17 @@ def test_metrics_count_what_was_written_and_show_the_spool(client: FlaskClient, 
     assert figures["stateful_engine_spool_pending_bytes"] == 0
     assert figures["stateful_engine_writer_alive"] == 1
     assert "# TYPE stateful_engine_rows_written_total counter" in answer.text
+
+
+def test_metrics_show_the_stream_where_there_is_one(
+    client: FlaskClient, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = replace(runtime.recorder.status(), stream_lag=3)
+    monkeypatch.setattr(runtime.recorder, "status", lambda: status)
+
+    figures = figures_of(client.get(f"{PREFIX}/metrics").text)
+
+    assert figures["stateful_engine_stream_lag_records"] == 3
 
 
 def test_metrics_of_two_processes_are_one(make_app: Callable[..., Flask], tmp_path: Path) -> None:

@@ -107,13 +107,13 @@ def test_a_missing_signal_is_a_400_that_says_what_to_send(client: FlaskClient, b
 
 
 def test_a_signal_says_everything_that_is_wrong_with_it_at_once(client: FlaskClient) -> None:
-    wrong = signal_data(confidence=140, action="MAYBE", entry_price=-5, source_engine=["x"])
+    wrong = signal_data(confidence=140, action="MAYBE", entry_price=-5, source_engine=["x"], market_conditions=7)
     del wrong["symbol"]
 
     answer = client.post(f"{PREFIX}/track-signal", json={"signal_data": wrong, "source": 5, "stop_loss": "soon"})
 
     assert_refused(answer, 422, "VALIDATION_ERROR")
-    names = "action confidence entry_price source_engine symbol".split()
+    names = "action confidence entry_price market_conditions source_engine symbol".split()
     assert {f"/signal_data/{name}" for name in names} | {"/source"} == set(pointers(answer))
     assert client.get(f"{PREFIX}/signal-history?days=0").json["signals"] == []
 
@@ -233,7 +233,7 @@ def test_an_outcome_derives_profit_and_r_from_the_exit_price(client: FlaskClient
     signal_id = track(client, entry_price=100, stop_loss=90, take_profit=130)
 
     answer = client.post(
-        f"{PREFIX}/signal/{signal_id}/outcome", json={"exit_price": 120, "closed_at": "2026-03-14T10:00:00Z"}
+        f"{PREFIX}/signal/{signal_id}/outcome", json={"exit_price": 120, "closed_at": "2026-03-14T10:00:00"}
     ).json
 
     closed = answer["signal"]
