@@ -6,6 +6,7 @@ python benchmarks/memory.py [--requests 100000]
 from __future__ import annotations
 
 import argparse
+import importlib
 import io
 import json
 import sys
@@ -18,10 +19,13 @@ import overhead
 from werkzeug.test import EnvironBuilder
 
 LIMIT_MB = 40.0
+BOTH_HAVE = ("flask", "sqlalchemy.orm", "pydantic")
 
 
 def be(name: str, options: dict[str, Any]) -> None:
     """The life of a contestant: serve so many requests, then say how much memory is resident."""
+    for module in BOTH_HAVE:
+        importlib.import_module(module)
     app, flush = overhead.CONTESTANTS[name](options)
     environ = EnvironBuilder(overhead.PATH, headers={"User-Agent": overhead.AGENT}).get_environ()
     common.answer(ready=True)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from stateful_engine.recording.segments import Segment
 
 BATCH_RECORDS = 1000
-BATCH_BYTES = 4 * 2**20
+BATCH_BYTES = 2**18
+"""Bytes read at a time: a batch takes about ten times as much memory while it is stored."""
 
 
 @dataclass(frozen=True, slots=True)

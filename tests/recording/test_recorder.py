@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal as signals_of_the_system
 import subprocess
@@ -9,17 +10,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from stateful_engine.config import Settings
 from stateful_engine.errors import InvalidInputError, PayloadTooLargeError, SpoolFullError
 from stateful_engine.guard import Guard
 from stateful_engine.recording.recorder import Recorder
 from stateful_engine.recording.records import Rows
+from stateful_engine.storage import tables
 from stateful_engine.storage.database import Database
 from tests.factories import ROOT
 from tests.recording.conftest import call, count, signal, signals, stored_ids
@@ -329,11 +332,13 @@ def test_a_fork_under_load_loses_nothing(recorder: Recorder, database: Database)
 EXIT = """
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from stateful_engine.config import Settings
 from stateful_engine.guard import Guard
 from stateful_engine.recording.records import Rows
 from stateful_engine.recording.recorder import Recorder
+from stateful_engine.storage import tables
 from stateful_engine.storage.database import Database
 
 url, folder = sys.argv[1:]
@@ -384,3 +389,17 @@ def test_two_recorders_with_one_folder_store_each_record_once(
     for recorder in recorders:
         assert recorder.flush(SOON)
     assert sorted(stored_ids(database)) == sorted(f"sig_{number}" for number in range(60))
+
+
+@pytest.mark.parametrize("number", [1, 60])
+def test_json_comes_back_as_the_view_gave_it_however_many_rows_come_together(
+    number: int, recorder: Recorder, database: Database
+) -> None:
+    body = '{\n  "signal": {"action": "BUY", "note": "ünïcode ✓"},\n  "levels": [1.5, 2]\n}\n'
+    made = [replace(call(), body=body.encode()) for _ in range(number)]
+    recorder.record(*made)
+    assert recorder.flush(SOON)
+    table = tables.table("gpt_query_log")
+    with database.reading() as session:
+        kept = session.scalars(select(table.c.response_data)).all()
+    assert kept == [json.loads(body)] * number

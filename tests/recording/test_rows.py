@@ -30,8 +30,11 @@ def call(body: bytes | None = None, **changes: object) -> Call:
 
 
 def rows(record: Record, settings: Settings = SETTINGS) -> TableRows:
-    """The rows after the way through the spool."""
-    return rows_of(decode(encode(record)), settings)
+    """The rows after the way through the spool; JSON that is kept as text is read."""
+    made = rows_of(decode(encode(record)), settings)
+    for row in (each for table in made.values() for each in table):
+        row.update({name: orjson.loads(value) for name, value in row.items() if type(value) is bytes})
+    return made
 
 
 def response(body: bytes, settings: Settings = SETTINGS) -> object:
