@@ -102,6 +102,19 @@ class StatefulEngine:
         done = [runtime.close(timeout) for runtime in self._reached()]
         return all(done)
 
+    def runtime_for(self, app: Flask | None = None) -> Runtime:
+        """What the engine holds for `app`; without it for the current app, or for the only one that the engine serves.
+
+        Raises `ConfigurationError` when `app` was not registered, or when it is not clear which app is meant.
+        """
+        found: Runtime | None = find_runtime() if app is None else app.extensions.get(EXTENSION_KEY)
+        served = [found] if found is not None else list(self._runtimes) if app is None else []
+        if len(served) != 1:
+            raise ConfigurationError(
+                "it is not clear which app is meant; call engine.init_app(app), then name that app with app=app"
+            )
+        return served[0]
+
     def track_openai(self, client: ClientT) -> ClientT:
         """Remember what an OpenAI client answers, with tokens, cost and latency; returns the client itself.
 

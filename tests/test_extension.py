@@ -59,3 +59,16 @@ def test_the_kill_switch_records_nothing_and_breaks_nothing(make_app: Callable[.
         assert runtime.flush()
         assert runtime.state_manager.get_signal_history() == []
     assert not app.extensions["stateful_engine"].settings.spool_dir.exists()
+
+
+def test_the_runtime_of_an_app_is_found_where_only_one_can_be_meant(make_app: Callable[..., Flask]) -> None:
+    engine = StatefulEngine()
+    first = make_app(engine=engine)
+    assert engine.runtime_for() is engine.runtime_for(first) is first.extensions["stateful_engine"]
+    second = make_app(engine=engine)
+    with second.app_context():
+        assert engine.runtime_for() is second.extensions["stateful_engine"]
+        assert engine.runtime_for(first) is first.extensions["stateful_engine"]
+    for unclear in (None, Flask("bare")):
+        with pytest.raises(ConfigurationError, match="init_app"):
+            engine.runtime_for(unclear)

@@ -2,17 +2,22 @@
 
 Commands: `/demo` sends a signal with buttons, `/signal <id>`, `/dashboard`, `/chatgpt`, `/done`. Environment:
 `TELEGRAM_BOT_TOKEN` (required), `TELEGRAM_API_URL` (another Bot API server, default Telegram's), `TELEGRAM_ADMINS`
-(user ids that may see `/dashboard`, separated by commas), `TELEGRAM_ALERT_CHATS` (chats that the scanner tells), and
-the engine's settings, for example `FLASK_STATEFUL_DATABASE_URL`. Records are kept in the folder `instance`.
+(user ids that may see `/dashboard`, separated by commas), `TELEGRAM_ALERT_CHATS` (chats that the scanner tells),
+`TELEGRAM_ANALYSIS_URL` (where the scanner asks, with `{symbol}` in it; made-up findings without it), and the engine's
+settings, for example `FLASK_STATEFUL_DATABASE_URL`. Records are kept in the folder `instance`.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from urllib.request import urlopen
 
 from flask import Flask
 
@@ -35,13 +40,8 @@ SIGNAL = {
     "stop_loss": 2635.0,
     "ai_reasoning": "An example, no advice: the price holds above <2640>",
 }
-SCANNED = {
-    "technical_analysis": {
-        "trade_recommendation": {"direction": "BUY", "confidence": 82, "reasoning": "an example, no advice"},
-        "indicators": {"rsi": 61.0, "adx": 27.5, "atr14": 4.2},
-        "market_regime": "TRENDING",
-    }
-}
+CONFIDENCES = {"XAUUSD": 82, "BTCUSD": 64, "ETHUSD": 55}
+FETCH_TIMEOUT = 20.0
 
 
 def main() -> int:
@@ -72,7 +72,8 @@ def build(engine: StatefulEngine, environment: Any) -> Any:
     application = Application.builder().token(token).base_url(url).build()
     admins = [int(number) for number in listed(environment, "TELEGRAM_ADMINS")]
     chats = listed(environment, "TELEGRAM_ALERT_CHATS")
-    scanner = ScannerJob(["XAUUSD"], lambda _symbol: SCANNED, chats, first=1.0) if chats else None
+    fetch = analyses(environment.get("TELEGRAM_ANALYSIS_URL"))
+    scanner = ScannerJob(list(CONFIDENCES), fetch, chats, first=1.0) if chats else None
     install(application, engine, app=app, admins=admins or None, reply=echo, scanner=scanner)
     application.add_handler(CommandHandler("demo", send_demo_signal))
     return application
@@ -89,6 +90,24 @@ def make_app(engine: StatefulEngine) -> Flask:
 def listed(environment: Any, name: str) -> list[str]:
     """The words of a variable, separated by commas."""
     return [word.strip() for word in environment.get(name, "").split(",") if word.strip()]
+
+
+def analyses(url: str | None) -> Callable[[str], Any]:
+    """Asks the analysis endpoint at `url` for a symbol; without one gives examples."""
+
+    def fetched(symbol: str) -> Any:
+        with urlopen(str(url).replace("{symbol}", quote(symbol, safe="")), timeout=FETCH_TIMEOUT) as answer:
+            return json.load(answer)
+
+    return fetched if url else made_up
+
+
+def made_up(symbol: str) -> dict[str, Any]:
+    """An analysis in the form that `ScannerLogger.scan` takes."""
+    advice = {"direction": "BUY", "confidence": CONFIDENCES[symbol], "reasoning": "an example, no advice"}
+    indicators = {"rsi": 61.0, "adx": 27.5, "atr14": 4.2}
+    technical = {"trade_recommendation": advice, "indicators": indicators, "market_regime": "TRENDING"}
+    return {"technical_analysis": technical}
 
 
 @tracked("analysis_request")

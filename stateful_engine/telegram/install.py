@@ -8,8 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
-from stateful_engine.errors import ConfigurationError, MissingExtraError
-from stateful_engine.globals import EXTENSION_KEY, find_runtime
+from stateful_engine.errors import MissingExtraError
 from stateful_engine.telegram import library
 from stateful_engine.telegram.bot import StatefulBot
 from stateful_engine.telegram.handlers import Buttons, Commands, OnButton, UpdateLog, bot_of
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from flask import Flask
     from telegram.ext import Application
 
-    from stateful_engine.extension import Runtime, StatefulEngine
+    from stateful_engine.extension import StatefulEngine
 
 LOG_GROUP = -1000
 BUTTON_GROUP = -999
@@ -60,7 +59,7 @@ def install(
         return known
     if chart:
         library.require_charts()
-    bot = StatefulBot(_runtime(engine, app), application)
+    bot = StatefulBot(engine.runtime_for(app), application)
     if scanner is not None:
         _schedule(application, Scanning(bot, scanner), scanner)
     _add_buttons(application, bot, on_button)
@@ -72,20 +71,6 @@ def install(
         _add_talks(application, Talks(bot, reply))
     _add_log(application, UpdateLog(bot, text=log_text))
     return bot
-
-
-def _runtime(engine: StatefulEngine, app: Flask | None) -> Runtime:
-    """The Runtime of `app`, of the current app, or of the only app that the engine serves."""
-    found: Runtime | None = find_runtime() if app is None else app.extensions.get(EXTENSION_KEY)
-    if found is not None:
-        return found
-    served = engine._reached()
-    if app is not None or len(served) != 1:
-        raise ConfigurationError(
-            "it is not clear whose memory the bot has; call engine.init_app(app), then "
-            "install(application, engine, app=app)"
-        )
-    return served[0]
 
 
 def _add_log(application: Any, log: UpdateLog) -> None:

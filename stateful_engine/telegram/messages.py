@@ -118,14 +118,20 @@ def _recommendations_part(found: Mapping[str, Any]) -> list[str]:
         "<b>Recommendations</b>",
         f"{found['total_recommendations']} made, {found['executed_count']} executed "
         f"({_number(found['execution_rate'])}%)",
-        f"Win rate {_number(found['win_rate'])}% (n = {found['win_rate_n']}), average {_number(found['avg_pnl'])}",
+        f"Win rate {_number(found['win_rate'])}% (n = {found['win_rate_n']}), "
+        f"average P&amp;L {_number(found['avg_pnl'])}, average R {_number(found['avg_r'])}",
         *by_symbol,
     ]
 
 
 def _engagement_part(found: Mapping[str, Any]) -> list[str]:
     popular = [f"• {_text(name)}: {count}" for name, count in found["popular_actions"].items()]
-    return ["<b>People</b>", f"{found['total_actions']} actions of {found['unique_users']} people", *popular]
+    return [
+        "<b>People</b>",
+        f"{found['total_actions']} actions of {found['unique_users']} people, "
+        f"{_number(found['avg_actions_per_user'])} each",
+        *popular,
+    ]
 
 
 def _scanner_part(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from stateful_engine import AnalyticsLogger, ChatGPTLogger
 from stateful_engine.storage.database import Database
+from stateful_engine.telegram.example_bot import analyses
 from tests.factories import ROOT
 from tests.telegram.bot_api import BIG_ID, TOKEN, BotApi, message, press
 
@@ -93,6 +94,13 @@ def remembered(folder: Path) -> dict[str, Any]:
         }
     finally:
         database.dispose()
+
+
+def test_the_scanner_of_the_example_asks_an_endpoint_when_one_is_named(tmp_path: Path) -> None:
+    (tmp_path / "XAU USD").write_text('{"technical_analysis": {}}')
+    fetch = analyses(tmp_path.as_uri() + "/{symbol}")
+    assert fetch("XAU USD") == {"technical_analysis": {}}
+    assert analyses(None)("XAUUSD")["technical_analysis"]["trade_recommendation"]["confidence"] == 82
 
 
 def test_without_a_token_the_bot_says_what_to_do(tmp_path: Path) -> None:

@@ -221,7 +221,8 @@ def test_the_dashboard_shows_figures_journal_and_a_chart(stage: Stage) -> None:
     assert sent["parse_mode"] == "HTML"
     for shown in (
         "2 made, 1 executed (50%)",
-        "Win rate 100% (n = 1), average 30",
+        "Win rate 100% (n = 1), average P&amp;L 30, average R 2",
+        "1 actions of 1 people, 1 each",
         "• XAUUSD: 1 executed, 1 won, average 30",
         "• oco_triggered XAUUSD order A",
         "• trailing_stop_adjusted XAUUSD stop 2635 → 2650",
