@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
 
 logger = logging.getLogger("stateful_engine")
 logger.addHandler(logging.NullHandler())
@@ -37,7 +38,9 @@ def setup_file_logging(log_dir: str | os.PathLike[str] = "data/logs") -> None:
     for name, level, size, kept in FILES:
         path = folder / name
         if str(path) not in known:
-            handler = SharedRotatingFileHandler(path, maxBytes=size, backupCount=kept, encoding="utf-8", delay=True)
+            handler = SharedRotatingFileHandler(
+                path, maxBytes=size, backupCount=kept, encoding="utf-8", errors="backslashreplace", delay=True
+            )
             handler.setLevel(level)
             handler.setFormatter(RedactingFormatter(FORMAT))
             root.addHandler(handler)
@@ -72,7 +75,11 @@ class SharedRotatingFileHandler(RotatingFileHandler):
         """Hold the lock of this log."""
         with Path(self.baseFilename + ".lock").open("ab") as lock:
             _lock(lock.fileno())
-            yield
+            try:
+                yield
+            finally:
+                # Closing would not do where a fork meanwhile gave the child the same open file.
+                _unlock(lock.fileno())
 
     def _follow(self) -> None:
         """Close a stream whose file is not the log any more."""
@@ -89,9 +96,20 @@ class SharedRotatingFileHandler(RotatingFileHandler):
 
 
 def _lock(descriptor: int) -> None:
-    """Hold a file against other processes until it is closed; Windows has no such lock, and needs one log a process."""
+    """Hold a file against other processes; Windows has no such lock, and needs one log a process."""
+    fcntl = _fcntl()
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _unlock(descriptor: int) -> None:
+    fcntl = _fcntl()
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def _fcntl() -> Any:
     try:
-        fcntl = importlib.import_module("fcntl")
+        return importlib.import_module("fcntl")
     except ImportError:
-        return
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return None

@@ -1,9 +1,14 @@
-"""The calls that users make, as the guide promises them: names, bodies and answers."""
+"""The calls that users make, as the guide promises them: names, bodies and answers; its blocks run word for word."""
 
 from __future__ import annotations
 
+import csv
+import json
+import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +17,7 @@ from flask.testing import FlaskClient
 
 import stateful_engine
 from stateful_engine import (
+    JournalRepo,
     StatefulEngine,
     cache_analytics_data,
     get_cached_analytics_data,
@@ -25,6 +31,7 @@ from stateful_engine import (
     track_telegram_click,
     update_signal_outcome,
 )
+from tests.factories import shared_folder
 
 SIGNAL_DATA = {
     "symbol": "BTCUSDT",
@@ -42,8 +49,136 @@ SIGNAL_DATA = {
 STATE = "/api/gpts/state"
 
 
+TESTS = Path(__file__).parent
+BOT_WORDS = {
+    "user_id": 7_000_000_000_001,
+    "chat_id": -100_123,
+    "user_message": "Gold?",
+    "reply": "Buy the dip.",
+    "response": SimpleNamespace(usage=SimpleNamespace(total_tokens=420)),
+    "symbol": "XAUUSD",
+    "direction": "BUY",
+    "entry": 2650.0,
+    "sl": 2640.0,
+    "tp": 2670.0,
+    "reasoning": "Order block",
+    "confidence": 85,
+    "regime": "TREND",
+    "seconds": 1.5,
+    "ticket": 555,
+    "pnl": 20.0,
+    "r_multiple": 2.0,
+    "data": "se:x:sig_a1b2c3d4e5f6_1691234567",
+    "side": "BUY",
+    "price": 2660.0,
+    "new_sl": 2650.0,
+}
+"""What the names in the bot's block stand for."""
+
+
+def guide_blocks(language: str) -> list[str]:
+    """The fenced blocks of the guide, or in a clone without it those that were copied from it."""
+    shared = shared_folder()
+    guide = shared / "GUIDE.md" if shared is not None else TESTS / "guide.md"
+    return re.findall(rf"^```{language}\n(.*?)^```$", guide.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+
+
+def run_block(block: str, **words: Any) -> dict[str, Any]:
+    """Run a block as it stands, with every public name imported; what it left behind."""
+    names = {name: getattr(stateful_engine, name) for name in stateful_engine.__all__} | words
+    exec(compile(block, "GUIDE.md", "exec"), names)
+    return names
+
+
 def generate_signal() -> dict[str, Any]:
     return {"signal": SIGNAL_DATA}
+
+
+# Word for word
+
+
+def test_every_block_of_the_guide_is_run_here() -> None:
+    assert [len(guide_blocks(language)) for language in ("json", "python", r"\w*")] == [2, 2, 4]
+
+
+@pytest.mark.parametrize(("path", "block"), list(zip(("track-signal", "log-query"), guide_blocks("json"), strict=True)))
+def test_the_bodies_of_the_guide_are_taken_word_for_word(client: FlaskClient, path: str, block: str) -> None:
+    answer = client.post(f"{STATE}/{path}", data=block, content_type="application/json")
+    assert answer.status_code == 200
+    stored = (
+        client.get(f"{STATE}/signal-history").get_json()["signals"]
+        + (client.get(f"{STATE}/query-history").get_json()["queries"])
+    )
+    assert [one.get("signal_id") or one.get("query_id") for one in stored] == [
+        answer.get_json().get("signal_id") or answer.get_json().get("query_id")
+    ]
+    assert json.loads(block).popitem()
+
+
+def test_the_python_block_runs_word_for_word(app: Flask) -> None:
+    report = {"total_signals": 3}
+    with app.app_context():
+        left = run_block(
+            guide_blocks("python")[0],
+            jsonify=jsonify,
+            generate_signal=generate_signal,
+            signal_data=SIGNAL_DATA,
+            analytics_data=report,
+        )
+    assert left["success"] is True
+    assert left["cached"] == report
+    assert left["analytics"]["summary"]["total_signals_today"] == 2
+    assert left["signals"][0]["signal_id"] == left["signal_id"]
+    assert len(left["signals"]) == 3
+    assert left["interaction_id"].startswith("int_")
+    app.add_url_rule("/api/gpts/signal", view_func=left["get_trading_signal"])
+    answer = app.test_client().get("/api/gpts/signal")
+    assert answer.headers["X-Signal-ID"] == answer.get_json()["signal_id"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory of the test's own; the root logger is given back as it was."""
+    monkeypatch.chdir(tmp_path)
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield tmp_path
+    for handler in set(root.handlers) - set(handlers):
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(level)
+
+
+def test_the_block_of_the_bot_runs_word_for_word(app: Flask, elsewhere: Path) -> None:
+    with app.app_context():
+        left = run_block(guide_blocks("python")[1], **BOT_WORDS)
+        logging.getLogger("bot").error("seen")
+        history = left["chatgpt_logger"].get_conversation_history(left["conversation_id"])
+        [conversation] = left["chatgpt_logger"].get_user_conversations(BOT_WORDS["user_id"])
+        performance = left["dashboard"].get_recommendation_performance(days=30)
+        engagement = left["dashboard"].get_user_engagement(days=30)
+        trailing, oco = JournalRepo().recent(10)
+    assert [(one["role"], one["content"], one["tokens_used"]) for one in history] == [
+        ("user", "Gold?", None),
+        ("assistant", "Buy the dip.", 420),
+    ]
+    assert conversation["ended_at"] is not None
+    assert (performance["total_recommendations"], performance["win_rate"], performance["avg_r"]) == (1, 100.0, 2.0)
+    assert engagement["popular_actions"] == {"button_click": 1}
+    assert (oco["event"], oco["ticket"], oco["side"]) == ("oco_triggered", "555", "BUY")
+    assert (trailing["event"], trailing["price"], trailing["sl"]) == ("trailing_stop_adjusted", 2660.0, 2650.0)
+    with (elsewhere / "data/ml_training_data.csv").open(encoding="utf-8", newline="") as stream:
+        [row] = csv.DictReader(stream)
+    assert (row["symbol"], row["result_pnl"], row["win"]) == ("XAUUSD", "20.0", "1")
+    assert "seen" in (elsewhere / "data/logs/errors.log").read_text("utf-8")
+
+
+def test_the_other_form_of_the_logger_in_the_block_runs_too(elsewhere: Path) -> None:
+    other = re.findall(r"# or (ChatGPTLogger\(.*?\))", guide_blocks("python")[1])
+    assert len(other) == 1
+    left = run_block(f"conversation_id = {other[0]}.start_conversation(1, 2)")
+    assert left["conversation_id"] == 1
+    assert (elsewhere / "data/journal.sqlite").is_file()
 
 
 # HTTP

@@ -70,6 +70,22 @@ def test_a_file_is_rotated_at_its_limit(root: logging.Logger, tmp_path: Path, mo
     assert all((tmp_path / name).stat().st_size <= 500 for name in files)
 
 
+def test_the_two_files_are_rotated_at_10_and_5_megabytes(root: logging.Logger, tmp_path: Path) -> None:
+    setup_file_logging(tmp_path)
+    for _ in range(11):
+        logging.getLogger("bot").error("words " * 170_000)
+    sizes = {path.name: path.stat().st_size for path in tmp_path.glob("*.log*") if path.suffix != ".lock"}
+    assert set(sizes) == {"chatgpt_bot.log", "chatgpt_bot.log.1", "errors.log", "errors.log.1", "errors.log.2"}
+    assert max(size for name, size in sizes.items() if name.startswith("chatgpt_bot")) <= 10 * 2**20
+    assert max(size for name, size in sizes.items() if name.startswith("errors")) <= 5 * 2**20
+
+
+def test_text_that_is_no_utf_8_is_written_all_the_same(root: logging.Logger, tmp_path: Path) -> None:
+    setup_file_logging(tmp_path)
+    logging.getLogger("bot").info("half a pair \ud83d and a whole one \U0001f680")
+    assert "half a pair \\ud83d and a whole one \U0001f680" in (tmp_path / "chatgpt_bot.log").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "secret",
     [
@@ -115,3 +131,30 @@ def test_processes_that_share_a_file_lose_no_line(tmp_path: Path) -> None:
     ]
     assert len(lines) == 900
     assert len({line.split(" - ", 1)[1] for line in lines}) == 900
+
+
+FORKING = """
+import logging, os, sys
+from stateful_engine.logging import setup_file_logging
+
+class Forks:
+    \"\"\"Forks while its line is written, as a server may do while another thread logs.\"\"\"
+    def __str__(self):
+        if not hasattr(self, "child"):
+            self.child = os.fork()
+            if self.child == 0:
+                os.read(waiting, 1)
+                os._exit(0)
+        return "forked"
+
+waiting, go = os.pipe()
+setup_file_logging(sys.argv[1])
+logging.getLogger("bot").info(Forks())
+logging.getLogger("bot").info("after the fork")
+os.write(go, b"x")
+"""
+
+
+def test_a_fork_in_the_middle_of_a_line_holds_nobody_up(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FORKING, str(tmp_path)], timeout=30, check=True)
+    assert "after the fork" in (tmp_path / "chatgpt_bot.log").read_text(encoding="utf-8")
