@@ -47,6 +47,18 @@ def confidence_bin(amount: int) -> int:
     return min(max(amount // (10 * MICRO), 0), 9)
 
 
+R_BIN = 250_000
+"""How wide a bin of R is."""
+
+R_BINS = range(-21, 21)
+"""The bins of R: -20 begins at -5 R and 19 ends at +5 R; -21 holds what is below and 20 what is above."""
+
+
+def r_bin(amount: int) -> int:
+    """The bin of a result in millionths of R; a bin includes its lower end."""
+    return min(max(amount // R_BIN, R_BINS[0]), R_BINS[-1])
+
+
 def latency_bin(microseconds: int) -> str:
     """The bin of a duration, at most 2.5 % wide: its first three digits, coarsened, and the number of those dropped.
 

@@ -1,22 +1,19 @@
 """Periods of time in UTC, and how a window is covered by as few of them as possible.
 
-Counts are kept by period: five minutes, hours, days, months. A window of a report begins at any microsecond, so that it
-is covered by whole periods, the coarsest that fit, and by the edges that remain, which have to be counted row by row.
-Moments are microseconds since the epoch; a period is one whole number that sorts by time within its grain.
+Counts are kept by period: five minutes, hours, eight hours, days, eight days, 64 days, each made of the ones before. A
+window of a report begins at any microsecond, so that it is covered by whole periods, the coarsest that fit, and by the
+edges that remain, which have to be counted row by row. With these lengths a month takes some 20 periods and a year not
+many more. Moments are microseconds since the epoch; a period is one whole number that sorts by time within its grain.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from enum import IntEnum
 
-from stateful_engine.domain.clock import from_epoch_us, to_epoch_us
-
 SECOND = 1_000_000
-STRIDE = 500_000_000
-"""Periods of one grain begin at a multiple of this; four grains fit into 32 bits."""
+STRIDE = 100_000_000
+"""Periods of one grain begin at a multiple of this; all grains fit into 32 bits until the year 2900."""
 
 
 class Grain(IntEnum):
@@ -24,15 +21,23 @@ class Grain(IntEnum):
 
     SLOT = 0
     HOUR = 1
-    DAY = 2
-    MONTH = 3
+    SHIFT = 2
+    DAY = 3
+    OCTAD = 4
+    SEASON = 5
 
 
-LENGTH = {Grain.SLOT: 300 * SECOND, Grain.HOUR: 3_600 * SECOND, Grain.DAY: 86_400 * SECOND}
-"""Microseconds of the grains that are all of one length."""
+LENGTH = {
+    Grain.SLOT: 300 * SECOND,
+    Grain.HOUR: 3_600 * SECOND,
+    Grain.SHIFT: 8 * 3_600 * SECOND,
+    Grain.DAY: 86_400 * SECOND,
+    Grain.OCTAD: 8 * 86_400 * SECOND,
+    Grain.SEASON: 64 * 86_400 * SECOND,
+}
+"""Microseconds of a period."""
 
-FACTOR = {Grain.HOUR: 12, Grain.DAY: 24}
-"""How many periods of the next finer grain make one, where they are all of one length."""
+COARSEST = Grain.SEASON
 
 Span = tuple[int, int]
 """The first and the last period of a run, both included."""
@@ -55,17 +60,9 @@ class Cover:
     edges: tuple[Edge, ...] = ()
 
 
-def number_of(grain: Grain, moment: int) -> int:
-    """How many periods of this length (months: since the year 0) lie before the one with `moment`."""
-    if grain is Grain.MONTH:
-        date = from_epoch_us(moment)
-        return date.year * 12 + date.month - 1
-    return moment // LENGTH[grain]
-
-
 def period_of(grain: Grain, moment: int) -> int:
     """The period that `moment` lies in."""
-    return grain * STRIDE + number_of(grain, moment)
+    return grain * STRIDE + moment // LENGTH[grain]
 
 
 def grain_of(period: int) -> Grain:
@@ -75,26 +72,27 @@ def grain_of(period: int) -> Grain:
 
 def begin_of(period: int) -> int:
     """The moment at which a period begins."""
-    grain, number = grain_of(period), period % STRIDE
-    if grain is Grain.MONTH:
-        return to_epoch_us(datetime(number // 12, number % 12 + 1, 1, tzinfo=timezone.utc))
-    return number * LENGTH[grain]
+    return period % STRIDE * LENGTH[grain_of(period)]
 
 
 def end_of(period: int) -> int:
     """The moment at which the next period begins."""
-    return begin_of(period + 1)
+    return begin_of(period) + LENGTH[grain_of(period)]
+
+
+def factor(grain: Grain) -> int:
+    """How many periods of the next finer grain make one."""
+    return LENGTH[grain] // LENGTH[Grain(grain - 1)]
 
 
 def floor_to(grain: Grain, moment: int) -> int:
     """The beginning of the period that `moment` lies in."""
-    return begin_of(period_of(grain, moment))
+    return moment - moment % LENGTH[grain]
 
 
 def ceil_to(grain: Grain, moment: int) -> int:
     """`moment` itself where a period begins, else the beginning of the next one."""
-    begin = floor_to(grain, moment)
-    return begin if begin == moment else end_of(period_of(grain, moment))
+    return floor_to(grain, moment + LENGTH[grain] - 1)
 
 
 def span(grain: Grain, begin: int, end: int) -> Span:
@@ -107,14 +105,14 @@ def cover(
     end: int,
     *,
     finest: Grain,
-    coarsest: Grain = Grain.MONTH,
-    sealed: Mapping[Grain, int],
+    coarsest: Grain = COARSEST,
+    sealed: int,
     subtract: bool = False,
 ) -> Cover:
     """How the window from `begin` up to, and without, `end` is put together.
 
-    Periods of the finest grain always exist; those of a coarser one up to the moment `sealed[grain]`. With `subtract`
-    a window that begins in the first half of a period takes the whole of it and gives back what came before.
+    Periods of the finest grain always exist; those of coarser ones as far as they end by the moment `sealed`. With
+    `subtract` a window that begins in the first half of a period takes the whole of it and gives back what came before.
     """
     low, high = ceil_to(finest, begin), floor_to(finest, end)
     if low > high:
@@ -131,7 +129,7 @@ def cover(
     return Cover(tuple(_climb(low, high, finest, coarsest, sealed)), tuple(edges))
 
 
-def _climb(low: int, high: int, grain: Grain, coarsest: Grain, sealed: Mapping[Grain, int]) -> list[Span]:
+def _climb(low: int, high: int, grain: Grain, coarsest: Grain, sealed: int) -> list[Span]:
     """Whole periods between two boundaries of `grain`: coarse ones inside, finer ones towards both ends."""
     if low >= high:
         return []
@@ -139,7 +137,7 @@ def _climb(low: int, high: int, grain: Grain, coarsest: Grain, sealed: Mapping[G
         return [span(grain, low, high)]
     next_grain = Grain(grain + 1)
     inner_low = ceil_to(next_grain, low)
-    inner_high = floor_to(next_grain, min(high, sealed[next_grain]))
+    inner_high = floor_to(next_grain, min(high, sealed))
     if inner_low >= inner_high:
         return [span(grain, low, high)]
     outer = [span(grain, *ends) for ends in ((low, inner_low), (inner_high, high)) if ends[0] < ends[1]]

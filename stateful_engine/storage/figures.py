@@ -5,13 +5,13 @@ They are read for windows of few rows; larger ones are answered from pre-aggrega
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import amounts
 from stateful_engine.domain.periods import LENGTH, Grain
-from stateful_engine.storage.rollup_measures import SIGNALS
-from stateful_engine.storage.rollup_sql import Where, moment_sql, run, value_sql
+from stateful_engine.storage.rollup_expressions import Sql, confidence_bin
+from stateful_engine.storage.rollup_sql import Where, moment_sql, run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -40,7 +40,8 @@ class SignalConditions:
 
     def given(self) -> dict[str, Any]:
         """The conditions that are not left out."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        found = ((each.name, getattr(self, each.name)) for each in fields(self))
+        return {name: value for name, value in found if value is not None}
 
     def where(self, connection: Connection) -> Where | None:
         """The conditions in SQL; None without any."""
@@ -60,9 +61,10 @@ def _condition(connection: Connection, name: str) -> str:
         made = moment_sql(connection, "created_at")
         of_hour, of_weekday = f"{made} / {LENGTH[Grain.HOUR]} % 24", f"({made} / {LENGTH[Grain.DAY]} + 3) % 7"
         return f"({of_hour if name == 'hour' else of_weekday}) = :{name}"
-    if name in {"confidence", "executed"}:
-        return f"({value_sql(connection, SIGNALS, name)}) = CAST(CAST(:{name} AS INTEGER) AS TEXT)"
-    return f"{name} = :{name}"
+    if name == "confidence":
+        amount = f"({Sql(connection.dialect.name).units('confidence', amounts.MAX_CONFIDENCE)})"
+        return f"({confidence_bin(amount)}) = CAST(CAST(:confidence AS INTEGER) AS TEXT)"
+    return "is_executed = :executed" if name == "executed" else f"{name} = :{name}"
 
 
 def closed_trades(connection: Connection, where: Where) -> list[tuple[int, int | None, int | None]]:

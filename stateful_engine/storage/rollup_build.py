@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from stateful_engine.domain.periods import Grain, ceil_to, period_of
+from stateful_engine.domain.clock import from_epoch_us
+from stateful_engine.domain.periods import LENGTH, Grain, ceil_to, floor_to, period_of
 from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
-from stateful_engine.storage.rollup_marks import COARSE, Mark
+from stateful_engine.storage.rollup_marks import Mark
 from stateful_engine.storage.rollup_measures import INTERACTIONS, Family
 from stateful_engine.storage.rollup_sql import run
 
@@ -32,13 +34,24 @@ def build(connection: Connection, family: Family, mark: Mark) -> None:
     """
     since = ceil_to(Grain.HOUR, mark.forgotten)
     _clear(connection, family, since)
-    where = rollup_sql.created_between(since or None, None)
-    rollup_sql.fill(connection, family, where)
-    rollup_sets.fill(connection, family, where)
+    for begin, end in _days(connection, family, since):
+        rollup_sql.fill(connection, family, rollup_sql.created_between(begin, end))
+    rollup_sets.fill(connection, family, rollup_sql.created_between(since or None, None))
     if family is INTERACTIONS:
         funnel.rebuild(connection)
-    nothing = dict.fromkeys(COARSE, 0)
-    rollup_marks.seal(connection, family, Mark(mark.changes, nothing, mark.forgotten))
+    rollup_marks.seal(connection, family, rollup_marks.renew(connection, family, mark))
+
+
+def _days(connection: Connection, family: Family, since: int) -> Iterator[tuple[int, int]]:
+    """The days that have rows, so that a statement counts what fits into memory."""
+    made = rollup_sql.moment_sql(connection, "n.first")
+    statement = (
+        f"SELECT {made} FROM "
+        f"(SELECT min(created_at) AS first FROM {{schema}}{family.source} WHERE created_at >= :begin) AS n"
+    )
+    while (first := run(connection, statement, {"begin": from_epoch_us(since)}).scalar()) is not None:
+        begin, since = max(since, floor_to(Grain.DAY, first)), floor_to(Grain.DAY, first) + LENGTH[Grain.DAY]
+        yield begin, since
 
 
 def _clear(connection: Connection, family: Family, since: int) -> None:

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
 
-from stateful_engine.domain.periods import FACTOR, STRIDE, Grain, Span, begin_of, period_of
+from stateful_engine.domain.periods import STRIDE, Grain, Span, begin_of, factor, floor_to, period_of
 from stateful_engine.storage.rollup_measures import Cells, Family, merge
-from stateful_engine.storage.rollup_sql import run
+from stateful_engine.storage.rollup_sql import fetched, run
 
 _KEYS = ("dimension", "period", "value")
 
 
-def add(connection: Connection, family: Family, cells: Cells, sealed: Mapping[Grain, int]) -> None:
-    """Add to the cells of hours, and to those of the days and months that are sealed already."""
+def add(connection: Connection, family: Family, cells: Cells, sealed: int) -> None:
+    """Add to the cells of hours, and to those of the coarser periods that are sealed already."""
     wanted: Cells = {}
     for (dimension, hour, value), figures in cells.items():
-        moment = begin_of(hour)
-        periods = [hour, *(period_of(grain, moment) for grain in (Grain.DAY, Grain.MONTH) if moment < sealed[grain])]
-        for period in periods:
+        for period in (hour, *sealed_periods(begin_of(hour), Grain.HOUR, sealed)):
             merge(wanted, {(dimension, period, value): figures})
     _upsert(connection, family, {key: figures for key, figures in wanted.items() if any(figures.values())})
+
+
+def sealed_periods(moment: int, finest: Grain, sealed: int) -> list[int]:
+    """The periods coarser than `finest` that a moment lies in and that are sealed."""
+    return [period_of(grain, moment) for grain in Grain if grain > finest and moment < floor_to(grain, sealed)]
 
 
 def _upsert(connection: Connection, family: Family, cells: Cells) -> None:
@@ -47,43 +50,63 @@ def _upsert(connection: Connection, family: Family, cells: Cells) -> None:
 _KEY_TYPES = {"dimension": "text", "period": "integer", "value": "text"}
 
 
-def seal(connection: Connection, family: Family, grain: Grain, parts: Span, *, months: Mapping[int, Span]) -> None:
-    """Make the cells of coarse periods out of the next finer ones, `parts`; `months` names the days of each month."""
-    if grain is Grain.MONTH and not months:
-        return
-    sums = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in family.measures)
-    period, source = coarser(grain, months)
+def seal(connection: Connection, family: Family, grain: Grain, parts: Span) -> None:
+    """Make the cells of coarse periods out of those of the next finer grain, `parts`."""
     run(
         connection,
         f"INSERT INTO {{schema}}{family.cells} (dimension, period, value, {', '.join(family.measures)}) "
-        f"SELECT dimension, {period}, value, {sums} FROM {{schema}}{family.cells} AS c {source} "
-        "WHERE c.period BETWEEN :first AND :last GROUP BY 1, 2, 3",
+        f"SELECT dimension, {coarser(grain)}, value, {_sums(family.measures)} FROM {{schema}}{family.cells} "
+        "WHERE period BETWEEN :first AND :last GROUP BY 1, 2, 3",
         {"first": parts[0], "last": parts[1]},
     )
 
 
-def coarser(grain: Grain, months: Mapping[int, Span]) -> tuple[str, str]:
-    """The SQL for the coarse period that a row `c` of the next finer grain belongs to, and the join it needs."""
-    if grain is not Grain.MONTH:
-        return f"(c.period - {(grain - 1) * STRIDE}) / {FACTOR[grain]} + {grain * STRIDE}", ""
-    rows = " UNION ALL ".join(f"SELECT {month} AS m, {days[0]} AS f, {days[1]} AS l" for month, days in months.items())
-    return "months.m", f"JOIN ({rows}) AS months ON c.period BETWEEN months.f AND months.l"
+def coarser(grain: Grain) -> str:
+    """The SQL for the coarse period that a period of the next finer grain belongs to."""
+    return f"(period - {(grain - 1) * STRIDE}) / {factor(grain)} + {grain * STRIDE}"
 
 
-def read(
-    connection: Connection, family: Family, dimensions: Iterable[str], spans: Sequence[Span], *, by_period: bool = False
-) -> list[dict[str, Any]]:
-    """The cells of whole periods, added up: dicts with `dimension`, `value`, the measures, and `period` if wanted."""
+DAY = (
+    f"CASE WHEN period < {Grain.SHIFT * STRIDE} THEN (period - {Grain.HOUR * STRIDE}) / 24 "
+    f"WHEN period < {Grain.DAY * STRIDE} THEN (period - {Grain.SHIFT * STRIDE}) / 3 "
+    f"ELSE period - {Grain.DAY * STRIDE} END"
+)
+"""The SQL for the day, since the epoch, that a cell of a day or of less belongs to."""
+
+HOUR_OF_DAY = f"(period - {Grain.HOUR * STRIDE}) % 24"
+"""The SQL for the hour of the day that a cell of an hour stands for."""
+
+
+def read_all(connection: Connection, family: Family, spans: Sequence[Span], *, key: str) -> dict[int, dict[str, int]]:
+    """All measures of whole periods, added up by `DAY` or by `HOUR_OF_DAY`."""
     if not spans:
-        return []
-    keys = "dimension, period, value" if by_period else "dimension, value"
-    sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in family.measures)
+        return {}
+    statement = (
+        f"SELECT {key}, {_sums(family.measures)} FROM {{schema}}{family.cells} "
+        f"WHERE dimension = '' AND {within(spans)} GROUP BY 1"
+    )
+    return {row[0]: dict(zip(family.measures, row[1:], strict=True)) for row in fetched(connection, statement)}
+
+
+def read_splits(
+    connection: Connection, family: Family, dimensions: Sequence[str], spans: Sequence[Span]
+) -> dict[str, dict[str, dict[str, int]]]:
+    """What reports say of the values of dimensions, added up over whole periods."""
+    found: dict[str, dict[str, dict[str, int]]] = {}
+    if not spans or not dimensions:
+        return found
     names = ", ".join(f"'{name}'" for name in dimensions)
     statement = (
-        f"SELECT {keys}, {sums} FROM {{schema}}{family.cells} WHERE dimension IN ({names}) AND {within(spans)} "
-        f"GROUP BY {keys} HAVING sum(total) <> 0"
+        f"SELECT dimension, value, {_sums(family.split_measures)} FROM {{schema}}{family.cells} "
+        f"WHERE dimension IN ({names}) AND {within(spans)} GROUP BY dimension, value"
     )
-    return [dict(row) for row in run(connection, statement).mappings()]
+    for row in fetched(connection, statement):
+        found.setdefault(row[0], {})[row[1]] = dict(zip(family.split_measures, row[2:], strict=True))
+    return found
+
+
+def _sums(measures: Iterable[str]) -> str:
+    return ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in measures)
 
 
 def within(spans: Sequence[Span]) -> str:

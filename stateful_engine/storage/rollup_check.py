@@ -10,7 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain.clock import from_epoch_us
-from stateful_engine.domain.periods import Grain, begin_of, ceil_to, end_of, grain_of, period_of, span
+from stateful_engine.domain.periods import (
+    LENGTH,
+    STRIDE,
+    Grain,
+    begin_of,
+    ceil_to,
+    end_of,
+    floor_to,
+    grain_of,
+    period_of,
+    span,
+)
 from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
 from stateful_engine.storage.rollup_marks import COARSE, Mark
 from stateful_engine.storage.rollup_measures import ALL, INTERACTIONS, Family
@@ -41,7 +52,7 @@ def differences(connection: Connection, family: Family) -> Iterator[Difference]:
     """
     mark = rollup_marks.mark_of(connection, family) or rollup_marks.NO_MARK
     since = ceil_to(Grain.HOUR, mark.forgotten)
-    for begin, end in _months(connection, family, since):
+    for begin, end in _seasons(connection, family, since):
         yield from _cells_against_rows(connection, family, begin, end)
         yield from _sets_against_rows(connection, family, begin, end)
     yield from _coarse_against_fine(connection, family, mark)
@@ -51,11 +62,11 @@ def differences(connection: Connection, family: Family) -> Iterator[Difference]:
             yield Difference("signal_funnel", "", "", "rows that differ from the interactions", wrong)
 
 
-def _months(connection: Connection, family: Family, since: int) -> list[tuple[int, int]]:
-    """The months that have rows or cells, one after another, so that memory stays bounded."""
+def _seasons(connection: Connection, family: Family, since: int) -> list[tuple[int, int]]:
+    """The seasons that have rows or cells, one after another, so that memory stays bounded."""
     made = rollup_sql.moment_sql(connection, "created_at")
     rows = run(connection, f"SELECT min({made}), max({made}) FROM {{schema}}{family.source}").one()
-    hours = period_of(Grain.HOUR, 0), period_of(Grain.DAY, 0) - 1
+    hours = span(Grain.HOUR, 0, STRIDE * LENGTH[Grain.HOUR])
     kept = run(
         connection,
         f"SELECT min(period), max(period) FROM {{schema}}{family.cells} WHERE dimension = :all "
@@ -66,8 +77,8 @@ def _months(connection: Connection, family: Family, since: int) -> list[tuple[in
     moments += [begin_of(period) for period in kept if period is not None]
     if not moments:
         return []
-    first, last = (period_of(Grain.MONTH, moment) for moment in (max(min(moments), since), max(moments)))
-    return [(max(begin_of(month), since), end_of(month)) for month in range(first, last + 1)]
+    first, last = (period_of(Grain.SEASON, moment) for moment in (max(min(moments), since), max(moments)))
+    return [(max(begin_of(season), since), end_of(season)) for season in range(first, last + 1)]
 
 
 def _cells_against_rows(connection: Connection, family: Family, begin: int, end: int) -> Iterator[Difference]:
@@ -115,14 +126,14 @@ def _coarse_against_fine(connection: Connection, family: Family, mark: Mark) -> 
     """Coarse periods are compared with what sealing would make of the finer ones."""
     for grain in COARSE:
         finer = Grain(grain - 1)
-        parts = span(finer, 0, mark.sealed[grain])
+        parts = span(finer, 0, floor_to(grain, mark.sealed))
         if grain is not Grain.HOUR:
             yield from _coarse_cells(connection, family, grain, parts)
         for kind in family.sets.values():
             joined: dict[int, set[int]] = {}
             for period, members in rollup_sets.kept(connection, kind, [parts]).items():
                 joined.setdefault(period_of(grain, begin_of(period)), set()).update(members)
-            whole = period_of(grain, 0), period_of(grain, mark.sealed[grain]) - 1
+            whole = span(grain, 0, floor_to(grain, mark.sealed))
             yield from _of_sets(kind, rollup_sets.kept(connection, kind, [whole]), joined)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stateful_engine.domain.periods import Grain, begin_of, ceil_to, end_of, floor_to, period_of
 from stateful_engine.storage import funnel, rollup_build, rollup_marks, rollup_sets, rollup_sql, rollups
-from stateful_engine.storage.rollup_marks import COARSE, Mark
+from stateful_engine.storage.rollup_marks import Mark
 from stateful_engine.storage.rollup_measures import INTERACTIONS, Family
 from stateful_engine.storage.rollup_sql import run
 
@@ -64,7 +65,7 @@ def _delete_fine(connection: Connection, family: Family, until: int) -> None:
 
 def _reseal(connection: Connection, family: Family, mark: Mark) -> None:
     """Make all coarse periods again out of the fine ones."""
-    coarse_cells, coarse_sets = period_of(Grain.DAY, 0), period_of(Grain.HOUR, 0)
+    coarse_cells, coarse_sets = period_of(Grain.SHIFT, 0), period_of(Grain.HOUR, 0)
     run(connection, f"DELETE FROM {{schema}}{family.cells} WHERE period >= :coarse", {"coarse": coarse_cells})
     condition = rollup_sets.of_kinds(family)
     run(
@@ -72,7 +73,7 @@ def _reseal(connection: Connection, family: Family, mark: Mark) -> None:
         f"DELETE FROM {{schema}}rollup_sets WHERE {condition} AND period >= :coarse",
         {"coarse": coarse_sets},
     )
-    rollup_marks.seal(connection, family, Mark(mark.changes, dict.fromkeys(COARSE, 0), mark.forgotten))
+    rollup_marks.seal(connection, family, replace(mark, sealed=0))
 
 
 def forget_name(connection: Connection, family: Family, user_id: str) -> None:

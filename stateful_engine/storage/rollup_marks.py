@@ -6,35 +6,35 @@ and change together with the finer ones from then on; that way an insert pays fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
-from stateful_engine.domain.periods import Grain, Span, begin_of, end_of, floor_to, period_of, span
+from stateful_engine.domain.periods import Grain, floor_to, span
 from stateful_engine.storage import rollup_cells, rollup_sets
-from stateful_engine.storage.rollup_measures import ALL, Family
-from stateful_engine.storage.rollup_sql import run
+from stateful_engine.storage.rollup_measures import Family
+from stateful_engine.storage.rollup_sql import fetched, moment_sql, run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-COARSE = (Grain.HOUR, Grain.DAY, Grain.MONTH)
+COARSE = tuple(Grain)[1:]
 
-_COLUMNS = "changes, sealed_hour, sealed_day, sealed_month, forgotten"
+_COLUMNS = "changes, sealed, forgotten, stale"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How current the pre-aggregates of a table are (see `RollupMark`), and how many notes wait to be counted."""
+    """How current the pre-aggregates of a table are; see `RollupMark`."""
 
     changes: int
-    sealed: Mapping[Grain, int]
+    sealed: int
     forgotten: int
-    waiting: int = 0
+    stale: bool = False
 
 
-NO_MARK = Mark(0, dict.fromkeys(COARSE, 0), 0)
+NO_MARK = Mark(0, 0, 0)
 """Of a table that has never had a row."""
 
 
@@ -59,6 +59,13 @@ def write_forgotten(connection: Connection, family: Family, cutoff: int) -> None
     )
 
 
+def renew(connection: Connection, family: Family, mark: Mark) -> Mark:
+    """Write down that the cells of hours have been made from the rows, and no coarser ones yet."""
+    statement = "UPDATE {schema}rollup_marks SET sealed = 0, stale = false WHERE name = :name"
+    run(connection, statement, {"name": family.source})
+    return replace(mark, sealed=0, stale=False)
+
+
 def abandon(connection: Connection, family: Family) -> None:
     """Say that there are no pre-aggregates of a table yet."""
     run(connection, "DELETE FROM {schema}rollup_marks WHERE name = :name", {"name": family.source})
@@ -66,22 +73,41 @@ def abandon(connection: Connection, family: Family) -> None:
 
 def mark_of(connection: Connection, family: Family) -> Mark | None:
     """How current the pre-aggregates of a table are; None when there are none yet."""
-    return marks_of(connection, (family,)).get(family.source)
+    return states_of(connection, (family,))[family.source].mark
 
 
-def marks_of(connection: Connection, families: Iterable[Family]) -> dict[str, Mark]:
-    """How current the pre-aggregates of tables are, without those that have none yet."""
-    names = ", ".join(f"'{family.source}'" for family in families)
-    statement = (
-        f"SELECT name, {_COLUMNS}, (SELECT count(*) FROM {{schema}}rollup_pending AS p WHERE p.name = m.name) "
-        f"FROM {{schema}}rollup_marks AS m WHERE name IN ({names})"
-    )
-    return {row[0]: _mark(row[1:]) for row in run(connection, statement)}
+@dataclass(frozen=True, slots=True)
+class State:
+    """The mark of a table, None when there is none yet; when its newest row was made; how many notes wait."""
+
+    mark: Mark | None
+    newest: int | None
+    waiting: int
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something has to be counted before anything is read; an empty table needs no counting."""
+        return self.newest is not None if self.mark is None else self.mark.stale or bool(self.waiting)
+
+
+def states_of(connection: Connection, families: Iterable[Family]) -> dict[str, State]:
+    """How tables stand, in one statement; the newest row is asked for in a form that is answered from an index."""
+    parts = [
+        f"SELECT '{family.source}', (SELECT {moment_sql(connection, 'n.newest')} FROM "
+        f"(SELECT max(created_at) AS newest FROM {{schema}}{family.source}) AS n), "
+        f"(SELECT count(*) FROM {{schema}}rollup_pending WHERE name = '{family.source}'), {_COLUMNS} "
+        f"FROM (SELECT 1 AS one) AS always LEFT JOIN {{schema}}rollup_marks ON name = '{family.source}'"
+        for family in families
+    ]
+    return {
+        row[0]: State(None if row[3] is None else _mark(row[3:]), row[1], row[2])
+        for row in fetched(connection, " UNION ALL ".join(parts))
+    }
 
 
 def _mark(row: Any) -> Mark:
-    waiting = row[5] if len(row) > 5 else 0
-    return Mark(row[0], {Grain.HOUR: row[1], Grain.DAY: row[2], Grain.MONTH: row[3]}, row[4], waiting)
+    changes, sealed, forgotten, stale = row
+    return Mark(changes, sealed, forgotten, bool(stale))
 
 
 def revisions(connection: Connection) -> dict[str, int]:
@@ -93,54 +119,24 @@ def revisions(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in run(connection, statement)}
 
 
-def seal(connection: Connection, family: Family, mark: Mark) -> Mapping[Grain, int]:
-    """Add up the periods that are over by now; returns up to which moment those of each grain exist."""
-    now = clock.epoch_us()
-    sealed = dict(mark.sealed)
+def seal(connection: Connection, family: Family, mark: Mark) -> int:
+    """Add up the periods that are over by now; returns the moment up to which they are.
+
+    What is stale is not worth it.
+    """
+    until = floor_to(Grain.HOUR, clock.epoch_us())
+    if until <= mark.sealed or mark.stale:
+        return mark.sealed
     for grain in COARSE:
-        until = floor_to(grain, now if grain is Grain.HOUR else min(now, sealed[Grain(grain - 1)]))
-        if until > sealed[grain]:
-            _seal(connection, family, grain, begin=sealed[grain], end=until)
-            sealed[grain] = until
-    if sealed != mark.sealed:
-        write_sealed(connection, family, sealed)
-    return sealed
-
-
-def _seal(connection: Connection, family: Family, grain: Grain, *, begin: int, end: int) -> None:
-    finer = Grain(grain - 1)
-    parts = span(finer, begin, end)
-    if grain is not Grain.HOUR:
-        months = _months(connection, family, parts) if grain is Grain.MONTH else {}
-        rollup_cells.seal(connection, family, grain, parts, months=months)
-    if family.sets:
-        months = _months(connection, family, parts) if grain is Grain.MONTH else {}
-        rollup_sets.seal(connection, sorted(family.sets.values()), grain, parts, months=months)
-
-
-def _months(connection: Connection, family: Family, days: Span) -> dict[int, Span]:
-    """The days of each month from the first day that has any rows."""
-    first = run(
-        connection,
-        f"SELECT min(period) FROM {{schema}}{family.cells} WHERE dimension = :all AND period BETWEEN :first AND :last",
-        {"all": ALL, "first": days[0], "last": days[1]},
-    ).scalar()
-    if first is None:
-        return {}
-    begin, end = period_of(Grain.MONTH, begin_of(first)), period_of(Grain.MONTH, begin_of(days[1]))
-    return {month: span(Grain.DAY, begin_of(month), end_of(month)) for month in range(begin, end + 1)}
-
-
-def write_sealed(connection: Connection, family: Family, sealed: Mapping[Grain, int]) -> None:
-    """Write down up to which moments coarse periods exist."""
+        begin, end = floor_to(grain, mark.sealed), floor_to(grain, until)
+        parts = span(Grain(grain - 1), begin, end)
+        if begin < end and grain is not Grain.HOUR:
+            rollup_cells.seal(connection, family, grain, parts)
+        if begin < end and family.sets:
+            rollup_sets.seal(connection, family.sets.values(), grain, parts)
     run(
         connection,
-        "UPDATE {schema}rollup_marks SET sealed_hour = :hour, sealed_day = :day, sealed_month = :month "
-        "WHERE name = :name",
-        {
-            "name": family.source,
-            "hour": sealed[Grain.HOUR],
-            "day": sealed[Grain.DAY],
-            "month": sealed[Grain.MONTH],
-        },
+        "UPDATE {schema}rollup_marks SET sealed = :until WHERE name = :name",
+        {"name": family.source, "until": until},
     )
+    return until

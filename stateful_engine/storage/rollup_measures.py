@@ -6,7 +6,7 @@ the database would store them. All of this works on whole columns, as it is paid
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -54,6 +54,9 @@ class Family:
     dimensions: tuple[str, ...]
     measures: tuple[str, ...]
     facts: Callable[[Sequence[Row]], Facts]
+    split_measures: tuple[str, ...]
+    """What reports say of the values of a dimension: some of the measures, as each costs time."""
+
     sets: Mapping[str, str]
     """Kinds of sets by the column that names their members."""
 
@@ -69,6 +72,7 @@ def _signal_facts(rows: Sequence[Row]) -> Facts:
         NOTHING if amount is None else str(amounts.confidence_bin(amount)) for amount in confidences
     ]
     values["executed"] = ["1" if flag else "0" for flag in executed]
+    values["pair"] = [SEPARATOR.join(both) for both in zip(values["symbol"], values["timeframe"], strict=True)]
     measures = {
         "total": [1] * len(rows),
         "executed": [int(flag) for flag in executed],
@@ -92,7 +96,13 @@ def _add_results(
     closed = [bool(sum(ends)) for ends in zip(measures["win"], measures["loss"], measures["breakeven"], strict=True)]
     _add_amounts(measures, "pnl", rows, closed, column="pnl_percentage", limit=amounts.MAX_PERCENT)
     _add_amounts(measures, "r", rows, closed, column="r_multiple", limit=amounts.MAX_R)
-    values["closed_on"] = [_closing_day(row) if ended else None for row, ended in zip(rows, closed, strict=True)]
+    days = [_closing_day(row) if ended else None for row, ended in zip(rows, closed, strict=True)]
+    values["closed_on"] = days
+    values["executed_on"] = [day if row.get("is_executed") else None for row, day in zip(rows, days, strict=True)]
+    values["r_bin"] = [
+        str(amounts.r_bin(amount)) if known else None
+        for amount, known in zip(measures["r"], measures["r_n"], strict=True)
+    ]
     values["forecast"] = [
         _forecast(row) if win or loss else None
         for row, win, loss in zip(rows, measures["win"], measures["loss"], strict=True)
@@ -179,7 +189,7 @@ SIGNALS = Family(
     cells="rollup_signals",
     dimensions=(
         *("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions"),
-        *("confidence", "executed", "closed_on", "forecast"),
+        *("pair", "confidence", "executed", "closed_on", "executed_on", "r_bin", "forecast"),
     ),
     measures=(
         *("total", "executed", "win", "loss", "breakeven", "unfilled", "ambiguous_win", "ambiguous_loss"),
@@ -187,6 +197,7 @@ SIGNALS = Family(
         *("r_n", "r", "r_gain", "r_square_high", "r_square_low"),
     ),
     facts=_signal_facts,
+    split_measures=("total", "executed", "win", "loss", "confidence_n", "confidence", "pnl_n", "pnl", "r_n", "r"),
     sets={},
 )
 QUERIES = Family(
@@ -198,6 +209,7 @@ QUERIES = Family(
         *("cost_n", "cost"),
     ),
     facts=_query_facts,
+    split_measures=("total", "successful", "latency_n", "latency", "tokens_n", "tokens", "cost_n", "cost"),
     sets={"conversation_ref": "conversation", "user_ref": "gpt_user"},
 )
 INTERACTIONS = Family(
@@ -206,17 +218,19 @@ INTERACTIONS = Family(
     dimensions=("type", "source"),
     measures=("total",),
     facts=_interaction_facts,
+    split_measures=("total",),
     sets={"user_id": "user"},
 )
 FAMILIES = {family.source: family for family in (SIGNALS, QUERIES, INTERACTIONS)}
 
 
-def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
-    """What `rows` amount to, by hour; with `sign` -1 what their going takes away."""
+def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1, only: Collection[str] | None = None) -> Cells:
+    """What `rows` amount to, by hour; with `sign` -1 what their going takes away. `only` some dimensions, if given."""
     facts = family.facts(rows)
     measures = {name: column for name, column in facts.measures.items() if any(column)}
+    wanted = {name: values for name, values in facts.values.items() if only is None or name in only}
     cells: Cells = {}
-    for dimension, values in ((ALL, [ALL] * len(rows)), *facts.values.items()):
+    for dimension, values in ((ALL, [ALL] * len(rows)), *wanted.items()):
         for (hour, value), indices in _groups(facts.hours, values).items():
             cells[dimension, hour, value] = {
                 name: sign * sum([column[index] for index in indices]) for name, column in measures.items()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, text
 from stateful_engine.domain.periods import LENGTH, Cover, Grain, Span, begin_of, period_of
 from stateful_engine.domain.redaction import clean_text
 from stateful_engine.storage.base import SHORT_TEXT
-from stateful_engine.storage.rollup_cells import coarser, within
+from stateful_engine.storage.rollup_cells import coarser, sealed_periods, within
 from stateful_engine.storage.rollup_measures import Family, Row, moment_of
 from stateful_engine.storage.rollup_sql import Where, created_between, moment_sql, run, schema_prefix
 from stateful_engine.storage.rollup_tables import SET_SIZE
@@ -49,22 +49,16 @@ def members_of(family: Family, rows: Sequence[Row]) -> Members:
     return found
 
 
-def add(connection: Connection, members: Members, sealed: Mapping[Grain, int]) -> None:
+def add(connection: Connection, members: Members, sealed: int) -> None:
     """Put members into the sets of their slots, and of the coarser periods that are over already."""
     wanted: dict[_Key, int] = {}
     for kind in sorted({kind for kind, _ in members}):
         slots = {slot: names for (other, slot), names in members.items() if other == kind}
         numbers = _numbered(connection, kind, set().union(*slots.values()))
         for slot, names in slots.items():
-            for period in _periods_of(slot, sealed):
+            for period in (slot, *sealed_periods(begin_of(slot), Grain.SLOT, sealed)):
                 _mark(wanted, kind, period, [numbers[name] for name in names])
     _write(connection, wanted)
-
-
-def _periods_of(slot: int, sealed: Mapping[Grain, int]) -> list[int]:
-    moment = begin_of(slot)
-    coarser = (Grain.HOUR, Grain.DAY, Grain.MONTH)
-    return [slot, *(period_of(grain, moment) for grain in coarser if moment < sealed[grain])]
 
 
 def _mark(wanted: dict[_Key, int], kind: str, period: int, numbers: Iterable[int]) -> None:
@@ -150,22 +144,17 @@ def _write_bytes(connection: Connection, sets: Sequence[tuple[_Key, int]]) -> No
         )
 
 
-def seal(
-    connection: Connection, kinds: Iterable[str], grain: Grain, parts: Span, *, months: Mapping[int, Span]
-) -> None:
-    """Make the sets of coarse periods out of the next finer ones, `parts`; `months` names the days of each month."""
-    if grain is Grain.MONTH and not months:
-        return
-    for kind in kinds:
+def seal(connection: Connection, kinds: Iterable[str], grain: Grain, parts: Span) -> None:
+    """Make the sets of coarse periods out of those of the next finer grain, `parts`."""
+    for kind in sorted(kinds):
         if connection.dialect.name == "sqlite":
             _seal_bytes(connection, kind, grain, parts)
             continue
-        period, source = coarser(grain, months)
         run(
             connection,
             "INSERT INTO {schema}rollup_sets (kind, period, chunk, bits) "
-            f"SELECT kind, {period}, chunk, bit_or(bits) FROM {{schema}}rollup_sets AS c {source} "
-            "WHERE kind = :kind AND c.period BETWEEN :first AND :last GROUP BY 1, 2, 3",
+            f"SELECT kind, {coarser(grain)}, chunk, bit_or(bits) FROM {{schema}}rollup_sets "
+            "WHERE kind = :kind AND period BETWEEN :first AND :last GROUP BY 1, 2, 3",
             {"kind": kind, "first": parts[0], "last": parts[1]},
         )
 

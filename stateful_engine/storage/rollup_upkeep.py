@@ -18,10 +18,10 @@ ALL_FAMILIES = tuple(FAMILIES[name] for name in sorted(FAMILIES))
 def catch_up(database: Database, family: Family) -> None:
     """Count what nobody has counted yet: notes of a host's transactions, or everything the first time."""
     with database.reading() as session:
-        mark = rollup_marks.mark_of(session.connection(), family)
-    if mark is None:
+        state = rollup_marks.states_of(session.connection(), (family,))[family.source]
+    if state.mark is None or state.mark.stale:
         rebuild(database, (family,))
-    elif mark.waiting:
+    elif state.waiting:
         with database.connection() as connection:
             rollups.settle(connection, family, rollups.Changes())
 
