@@ -36,6 +36,8 @@ RETENTION_TABLES = frozenset(
     """.split()
 )
 
+LEAST_KEY_LENGTH = 32
+
 AUTH_MODES = ("auto", "none", "api_key")
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -81,6 +83,7 @@ class Settings:
     redact: frozenset[str] = REDACTED_KEYS
     retention_days: dict[str, int] = field(default_factory=dict)
     hash_user_ids: bool = False
+    hash_key: str | None = field(default=None, repr=False)
     store_ip: bool = True
 
     # What is computed.
@@ -118,8 +121,8 @@ def _read(key: str, name: str, raw: Any) -> Any:
 
 
 def _shown(name: str, raw: Any) -> str:
-    """The value as an error may show it: URLs can carry passwords and are not repeated."""
-    return "what it is set to" if name.endswith("_url") else repr(raw)
+    """The value as an error may show it: URLs can carry passwords, and neither they nor keys are repeated."""
+    return "what it is set to" if name.endswith("_url") or name == "hash_key" else repr(raw)
 
 
 def _warn_unknown(key: str) -> None:
@@ -144,6 +147,13 @@ def _text(raw: Any) -> str:
     if not isinstance(raw, str) or not raw.strip():
         raise ValueError("set it to a non-empty text")
     return raw.strip()
+
+
+def _secret_key(raw: Any) -> str:
+    key = _text(raw)
+    if len(key) < LEAST_KEY_LENGTH:
+        raise ValueError(f"set it to at least {LEAST_KEY_LENGTH} random characters, the same on every machine")
+    return key
 
 
 def _number(raw: Any, *, least: float) -> float:
@@ -266,6 +276,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "redact": _redact,
     "retention_days": _retention,
     "hash_user_ids": _boolean,
+    "hash_key": _secret_key,
     "store_ip": _boolean,
     "cache_seconds": _whole_seconds,
     "candles": Path,

@@ -5,7 +5,6 @@ Nothing here is guessed: a model, a token count or a person that nobody named st
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -17,6 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from stateful_engine.domain.redaction import is_secret, redact, redact_text
 from stateful_engine.domain.vocabulary import InteractionSource
+from stateful_engine.installation import people_of
 
 if TYPE_CHECKING:
     from flask import Request
@@ -75,11 +75,13 @@ class RequestInfo(NamedTuple):
         rule = request.url_rule
         lookup = _parameters(request)
         params = _storable(lookup, settings.redact)
+        if settings.hash_user_ids:
+            params = people_of(settings).in_json(params)
         agent = header("HTTP_USER_AGENT", "")[:MAX_AGENT_LENGTH] or None
         referer = header("HTTP_REFERER", "")[:MAX_AGENT_LENGTH] or None
         user = header("HTTP_OPENAI_EPHEMERAL_USER_ID", "")[:MAX_HEADER_LENGTH] or None
         if user is not None and settings.hash_user_ids:
-            user = hashed_user_id(user)
+            user = people_of(settings).of(user)
         return cls(
             request.path if rule is None else rule.rule,
             request.method,
@@ -110,11 +112,6 @@ def source_of(agent: str | None) -> str:
             if mark in agent:
                 return source
     return _API
-
-
-def hashed_user_id(user_id: str) -> str:
-    """A stable pseudonym for `user_id`, 32 hex digits, for hosts that set `STATEFUL_HASH_USER_IDS`."""
-    return hashlib.sha256(b"stateful_engine:" + user_id.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _session_of(lookup: Mapping[str, Any]) -> str | None:

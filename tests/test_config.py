@@ -76,6 +76,7 @@ def test_foreign_keys_are_none_of_our_business(caplog: pytest.LogCaptureFixture)
         ("STATEFUL_RETENTION_DAYS", {"users": 3}),
         ("STATEFUL_RETENTION_DAYS", 0),
         ("STATEFUL_DATABASE_URL", ""),
+        ("STATEFUL_HASH_KEY", "short"),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_with_the_remedy(key: str, value: object) -> None:
@@ -87,6 +88,13 @@ def test_a_refused_url_does_not_show_its_password() -> None:
     with pytest.raises(ConfigurationError) as caught:
         read(STATEFUL_PUBLIC_URL="ftp://user:hunter2@example.com")
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_refused_key_is_not_shown() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read(STATEFUL_HASH_KEY="hunter2")
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(read(STATEFUL_HASH_KEY="hunter2" * 5))
 
 
 def test_passwords_in_urls_are_not_in_the_repr() -> None:

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from stateful_engine.domain.cleanliness import keys_are_clean
+from stateful_engine.domain.pseudonyms import People
 from stateful_engine.domain.redaction import redact, redact_text
 from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.installation import people_of
 from stateful_engine.recording.folding import folded
 from stateful_engine.recording.records import Call, Record, Row, truncated
 from stateful_engine.storage import gpt_queries, interactions, signals, tables
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from stateful_engine.config import Settings
 
 TableRows = dict[str, list[Row]]
+
+PEOPLE = frozenset({"user_id", "user_ref", "chat_id"})
+"""The columns that name people."""
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     signals.TABLE: {"outcome": Outcome.PENDING.value, "is_executed": False},
@@ -39,6 +44,7 @@ class _Shape:
 
     structures: tuple[str, ...]
     kept: tuple[str, ...]
+    people: tuple[str, ...]
     times: tuple[str, ...]
     defaults: Mapping[str, Any]
     has_created_at: bool
@@ -51,6 +57,7 @@ def _shape(table: str) -> _Shape:
     return _Shape(
         structures=tuple(column.name for column in columns if isinstance(column.type, JsonStored | JsonFiltered)),
         kept=tuple(column.name for column in columns if isinstance(column.type, JsonStored)),
+        people=tuple(column.name for column in columns if column.name in PEOPLE),
         times=tuple(column.name for column in columns if isinstance(column.type, UtcDateTime)),
         defaults=_DEFAULTS.get(table, {}),
         has_created_at="created_at" in columns,
@@ -77,7 +84,10 @@ def rows_of(record: Record, settings: Settings, *, texts_are_clean: bool = False
 def _call_rows(call: Call, settings: Settings, *, texts_are_clean: bool) -> TableRows:
     """The rows of a call. What was read from a clean body in this process needs no look of its own for secrets."""
     body = _parsed(call.body)
-    body_is_clean = texts_are_clean and keys_are_clean(body, settings.redact)
+    people = people_of(settings)
+    if people.hidden:
+        body = people.in_json(body)
+    body_is_clean = not people.hidden and texts_are_clean and keys_are_clean(body, settings.redact)
     is_read_here = call.unfolded is not None
     call = folded(call, body)
     made: TableRows = {}
@@ -130,6 +140,8 @@ def _ready(
     """`row` with its secrets redacted, defaults filled in, and times that a column can take."""
     shape = _shape(table)
     ready = {**shape.defaults, **row}
+    if settings.hash_user_ids:
+        _hide_people(ready, shape, people_of(settings))
     if not is_clean:
         _redact(ready, shape, settings, texts_are_clean=texts_are_clean)
     for name in shape.kept:
@@ -145,6 +157,15 @@ def _ready(
     if ready.get("updated_at") is None and shape.has_updated_at:
         ready["updated_at"] = ready["created_at"]
     return ready
+
+
+def _hide_people(row: Row, shape: _Shape, people: People) -> None:
+    """What the doors have let through, and what a view answered: ids of people by the names of columns and keys."""
+    for name in shape.people:
+        if row.get(name) is not None:
+            row[name] = people.of(str(row[name]))
+    for name in shape.structures:
+        row[name] = people.in_json(row.get(name))
 
 
 def _redact(row: Row, shape: _Shape, settings: Settings, *, texts_are_clean: bool) -> None:

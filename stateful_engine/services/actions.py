@@ -22,10 +22,10 @@ class AnalyticsLogger(Bound):
         if kind is None:
             raise InvalidInputError("action_type is missing; send what was done, for example button_click")
         values = {
-            "user_id": inputs.person(user_id),
-            "chat_id": inputs.text(chat_id),
+            "user_id": self._person(user_id),
+            "chat_id": self._anybody(chat_id),
             "action_type": kind,
-            "action_data": inputs.mapping(action_data, "action_data") or None,
+            "action_data": self._database.people.in_json(inputs.mapping(action_data, "action_data")) or None,
             "timestamp": clock.now(),
         }
         with self._database.transaction() as session:
@@ -36,7 +36,7 @@ class AnalyticsLogger(Bound):
         window = inputs.days(days)
         since = clock.now() - timedelta(days=window) if window else None
         with self._database.reading() as session:
-            return dict(actions.counts(session, since, user_id=inputs.person(user_id)))
+            return dict(actions.counts(session, since, user_id=self._person(user_id)))
 
     def page(
         self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None, action_type: Any = None
@@ -49,6 +49,6 @@ class AnalyticsLogger(Bound):
                 cursor,
                 inputs.limit(limit, most=100),
                 since=since,
-                user_id=inputs.text(user_id),
+                user_id=self._anybody(user_id),
                 action_type=inputs.text(action_type),
             )

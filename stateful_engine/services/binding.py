@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.globals import current_runtime
+from stateful_engine.services import inputs
 from stateful_engine.storage.database import Database
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ class Bound:
     @property
     def _database(self) -> Database:
         return self._own or current_runtime().database
+
+    def _person(self, user_id: Any) -> str:
+        """The name under which a person is stored; raises `InvalidInputError` when nobody is named."""
+        return self._database.people.of(inputs.person(user_id))
+
+    def _anybody(self, user_id: Any) -> str | None:
+        """As `_person` for a person or a chat that need not be named."""
+        return self._database.people.of(inputs.text(user_id))
 
     def _catch_up(self) -> None:
         """Before a read: let what this process recorded a moment ago be stored."""

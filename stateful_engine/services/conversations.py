@@ -36,8 +36,8 @@ class ChatGPTLogger(Bound):
     ) -> int:
         """Begin a conversation; returns its id."""
         values = {
-            "user_id": inputs.person(user_id),
-            "chat_id": inputs.text(chat_id),
+            "user_id": self._person(user_id),
+            "chat_id": self._anybody(chat_id),
             "started_at": clock.now(),
             "model": inputs.text(model),
             "channel": inputs.text(channel),
@@ -48,7 +48,7 @@ class ChatGPTLogger(Bound):
     def open_conversation(self, user_id: Any, chat_id: Any = None, **details: Any) -> int:
         """The conversation of a person in a chat that has not ended, also from before a restart, or a new one."""
         with self._database.transaction() as session:
-            known = conversations.find_open(session, inputs.person(user_id), inputs.text(chat_id))
+            known = conversations.find_open(session, self._person(user_id), self._anybody(chat_id))
             if known is not None:
                 return known.id
         return self.start_conversation(user_id, chat_id, **details)
@@ -113,7 +113,7 @@ class ChatGPTLogger(Bound):
     def get_user_conversations(self, user_id: Any, limit: int = 10) -> list[dict[str, Any]]:
         """The conversations of a person, newest first; times are epoch seconds."""
         with self._database.reading() as session:
-            rows = conversations.of_user(session, inputs.person(user_id), inputs.limit(limit, most=1000))
+            rows = conversations.of_user(session, self._person(user_id), inputs.limit(limit, most=1000))
             return [_conversation_dict(row) for row in rows]
 
     def page(self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None) -> Page:
@@ -121,7 +121,7 @@ class ChatGPTLogger(Bound):
         since = inputs.window_start(inputs.days(days))
         with self._database.reading() as session:
             return conversations.page(
-                session, cursor, inputs.limit(limit, most=100), since=since, user_id=inputs.text(user_id)
+                session, cursor, inputs.limit(limit, most=100), since=since, user_id=self._anybody(user_id)
             )
 
 

@@ -92,14 +92,14 @@ class Effects:
         Raises `SignalNotFoundError`, or `InvalidInputError` for a price that is not a finite number above zero.
         """
         paid = inputs.optional_price(execution_price, "execution_price")
-        folded = inputs.interaction_source(source)
+        folded, people = inputs.interaction_source(source), self._database.people
         row = interaction_row(
             identifiers.interaction_id(),
             signal_id,
             "EXECUTE",
             folded,
-            data={**inputs.mapping(data, "data"), "execution_price": paid},
-            user_id=inputs.text(user_id),
+            data={**people.in_json(inputs.mapping(data, "data")), "execution_price": paid},
+            user_id=people.of(inputs.text(user_id)),
             created_us=clock.epoch_us(),
         )
         done = self.when_arrived(signal_id, lambda session: _execute(session, row, paid, folded), write=True)

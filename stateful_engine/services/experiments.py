@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -214,8 +214,9 @@ class Experiments(Bound):
             row = experiments.find(session, name)
             if row is None:
                 return Assignment(str(name), CONTROL, None, "unknown_experiment", user)
-            running = _running(row)
-            unit = unit_of(running.design, user_id=user or None, episode=episode, at=at or clock.now())
+            running = self._named(_running(row))
+            person = self._database.people.of(user) or None
+            unit = unit_of(running.design, user_id=person, episode=episode, at=at or clock.now())
             stored = None if unit is None else experiments.stored_variant(session, running.id, unit, row.version)
         if unit is None:
             return Assignment(name, CONTROL, running.configs.get(CONTROL), "unit_missing", user)
@@ -233,6 +234,14 @@ class Experiments(Bound):
         return Assignment(
             name, variant, running.configs.get(variant), str(served.reason), unit, in_experiment=served.in_experiment
         )
+
+    def _named(self, running: _Running) -> _Running:
+        """With people named as they are stored, where the design forces variants on some."""
+        people, design = self._database.people, running.design
+        if not people.hidden or design.design is not Design.USER or not design.forced:
+            return running
+        forced = {people.of(unit): variant for unit, variant in design.forced.items()}
+        return replace(running, design=replace(design, forced=forced))
 
     def _kept(self, running: _Running, unit: str, variant: str) -> str:
         """The variant that is stored for a unit: this one, or the one that another process stored first."""
@@ -261,7 +270,9 @@ class Experiments(Bound):
         """Note that a unit was shown its variant; True for its first exposure. Raises `NotFoundError`."""
         with self._database.transaction() as session:
             row = _required(experiments.find(session, assignment.experiment), assignment.experiment)
-            return experiments.expose(session, row.id, assignment.unit, clock.now())
+            is_person = row.design == Design.USER.value
+            unit = self._database.people.of(assignment.unit) if is_person else assignment.unit
+            return experiments.expose(session, row.id, unit, clock.now())
 
     def _noted(self, assignment: Assignment) -> None:
         try:

@@ -98,6 +98,7 @@ class _Copy:
 
     def _kept(self, session: Session, table: str, kind: _Kind, values: dict[str, Any]) -> int:
         """The id of the row in our table, which is added when it is not known."""
+        values |= {name: self._database.people.of(values[name]) for name in ("user_id", "chat_id") if name in values}
         known = find_same(session, kind.model, {name: values[name] for name in kind.key})
         if known is not None:
             self.report.known[table] += 1

@@ -57,7 +57,7 @@ class RecommendationLogger(Bound):
         }
         talk = None if conversation_id is None else inputs.whole(conversation_id, "conversation_id")
         values = {
-            "user_id": inputs.person(user_id),
+            "user_id": self._person(user_id),
             "symbol": canonical_symbol(symbol) or inputs.text(symbol) or "",
             "direction": action,
             "reasoning": inputs.text(reasoning, most=MAX_REASONING),
@@ -125,7 +125,7 @@ class RecommendationLogger(Bound):
                 cursor,
                 inputs.limit(limit, most=100),
                 since=since,
-                user_id=inputs.text(user_id),
+                user_id=self._anybody(user_id),
                 symbol=inputs.text(symbol),
             )
 

@@ -7,7 +7,7 @@ Writes that only add a record go through the recorder (spool, then database); ef
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ class StateManager:
     def save_extracted(self, signal: ExtractedSignal, context: Mapping[str, Any], *, durable: bool) -> Saved:
         """Record a signal that was extracted already; `pending` is set when the database did not take it in time."""
         signal_id = identifiers.signal_id()
-        pending = self._record(_signal_rows(signal_id, signal, context), durable=durable)
+        pending = self._record(self._signal_rows(signal_id, signal, context), durable=durable)
         return Saved(signal_id, pending)
 
     def get_signal_history(
@@ -182,6 +182,7 @@ class StateManager:
         """As `log_gpt_query`, telling also whether the record is still waiting for the database."""
         query_id = identifiers.query_id()
         row = query_row(query_id, query_data, response_data, context, created_us=clock.epoch_us())
+        row["user_ref"] = self._database.people.of(inputs.text(row["user_ref"]))
         return Saved(query_id, self._record(Rows({gpt_queries.TABLE: [row]}), durable=durable))
 
     def query_page(self, filters: gpt_queries.QueryFilters, cursor: str | None, limit: int) -> Page:
@@ -198,14 +199,14 @@ class StateManager:
 
     def save_interaction(self, signal_id: str | None, interaction: Mapping[str, Any], *, durable: bool) -> Saved:
         """As `track_user_interaction`, telling also whether the record is still waiting for the database."""
-        interaction_id = identifiers.interaction_id()
+        interaction_id, people = identifiers.interaction_id(), self._database.people
         row = interaction_row(
             interaction_id,
             signal_id,
             inputs.interaction_type(interaction.get("type") or interaction.get("interaction_type")),
             inputs.interaction_source(interaction.get("source") or interaction.get("interaction_source")),
-            data=inputs.mapping(interaction.get("data"), "data"),
-            user_id=inputs.text(interaction.get("user_id")),
+            data=people.in_json(inputs.mapping(interaction.get("data"), "data")),
+            user_id=people.of(inputs.text(interaction.get("user_id"))),
             user_agent=inputs.text(interaction.get("user_agent")),
             ip_address=inputs.text(interaction.get("ip_address")),
             created_us=clock.epoch_us(),
@@ -215,8 +216,9 @@ class StateManager:
     def interaction_page(self, filters: interactions.InteractionFilters, cursor: str | None, limit: int) -> Page:
         """One page of interactions, newest first."""
         self._recorder.catch_up()
+        wanted = replace(filters, user_id=self._database.people.of(filters.user_id))
         with self._database.reading() as session:
-            return interactions.page(session, filters, cursor, limit)
+            return interactions.page(session, wanted, cursor, limit)
 
     # Figures and upkeep
 
@@ -250,29 +252,28 @@ class StateManager:
             return False
         return not self._recorder.record_durably(rows, timeout=DURABLE_TIMEOUT)
 
+    def _signal_rows(self, signal_id: str, signal: ExtractedSignal, context: Mapping[str, Any]) -> Rows:
+        """A signal and the interaction that says that it was generated."""
+        created_us = _created_us(context.get("created_at"))
+        row = signal_row(signal_id, signal, context, created_us=created_us)
+        generated = interaction_row(
+            identifiers.interaction_id(),
+            signal_id,
+            "SIGNAL_GENERATED",
+            inputs.interaction_source(context.get("source") or "API"),
+            user_id=self._database.people.of(inputs.text(context.get("user_id"))),
+            user_agent=inputs.text(context.get("user_agent")),
+            ip_address=inputs.text(context.get("ip_address")),
+            created_us=created_us,
+        )
+        return Rows({signals.TABLE: [row], interactions.TABLE: [generated]})
+
     def _join(self, session: Session, signal: ExtractedSignal, context: Mapping[str, Any]) -> str:
         signal_id = identifiers.signal_id()
-        rows = _signal_rows(signal_id, signal, context)
+        rows = self._signal_rows(signal_id, signal, context)
         with self._database.joined(session) as connection:
             intake.insert(connection, rows_of(rows, self._settings))
         return signal_id
-
-
-def _signal_rows(signal_id: str, signal: ExtractedSignal, context: Mapping[str, Any]) -> Rows:
-    """A signal and the interaction that says that it was generated."""
-    created_us = _created_us(context.get("created_at"))
-    row = signal_row(signal_id, signal, context, created_us=created_us)
-    generated = interaction_row(
-        identifiers.interaction_id(),
-        signal_id,
-        "SIGNAL_GENERATED",
-        inputs.interaction_source(context.get("source") or "API"),
-        user_id=inputs.text(context.get("user_id")),
-        user_agent=inputs.text(context.get("user_agent")),
-        ip_address=inputs.text(context.get("ip_address")),
-        created_us=created_us,
-    )
-    return Rows({signals.TABLE: [row], interactions.TABLE: [generated]})
 
 
 def _created_us(given: datetime | None) -> int:

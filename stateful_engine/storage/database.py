@@ -17,7 +17,9 @@ from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from stateful_engine.domain.pseudonyms import AS_GIVEN, People
 from stateful_engine.errors import ConfigurationError, StatefulEngineError
+from stateful_engine.installation import people_of
 from stateful_engine.storage import engines, faults, forks, rollups
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ class Database:
         schema: str = DEFAULT_SCHEMA,
         engine_factory: EngineFactory | None = None,
         auto_migrate: bool | None = None,
+        people: People = AS_GIVEN,
     ) -> None:
         if url is None and engine_factory is None:
             raise ConfigurationError("a database needs a URL or an engine; set STATEFUL_DATABASE_URL")
@@ -57,6 +60,8 @@ class Database:
         self._base: Engine | None = None
         self._engine: Engine | None = None
         self._is_checked = False
+        self.people = people
+        """How people are named in these tables."""
         self.own = engine_factory is None
         """Whether the engine is ours; known for certain once it was used."""
         forks.remember(self)
@@ -216,6 +221,7 @@ def database_for(settings: Settings, *, host_db: SQLAlchemy | None = None, app: 
     own SQLite file in the instance folder.
     """
     keywords: dict[str, Any] = {"schema": settings.schema, "auto_migrate": settings.auto_migrate}
+    keywords["people"] = people_of(settings)
     if settings.database_url is not None:
         return Database(settings.database_url, **keywords)
     own_file = _own_file(settings.instance_path)

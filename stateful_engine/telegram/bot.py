@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stateful_engine.domain.redaction import redact_text
 from stateful_engine.errors import SignalNotFoundError
-from stateful_engine.request_info import hashed_user_id
 from stateful_engine.services.actions import AnalyticsLogger
 from stateful_engine.services.conversations import ChatGPTLogger
 from stateful_engine.services.journal import JournalRepo
@@ -91,11 +90,11 @@ class StatefulBot:
         chat = update.effective_chat if update else None
         known = user or chat
         number = "bot" if known is None else str(known.id)
-        hidden = self.runtime.settings.hash_user_ids and user is not None
+        people = self.runtime.database.people
         return Person(
-            hashed_user_id(number) if hidden else number,
-            None if chat is None else (hashed_user_id(str(chat.id)) if hidden else str(chat.id)),
-            None if hidden or user is None else user.username,
+            people.of(number) if known else number,
+            None if chat is None else people.of(str(chat.id)),
+            None if people.hidden or user is None else user.username,
         )
 
     def figures(self, days: int) -> dict[str, Any]:

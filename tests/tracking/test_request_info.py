@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from werkzeug.test import create_environ
 
 from stateful_engine.config import Settings
-from stateful_engine.request_info import RequestInfo, hashed_user_id, shortened, source_of
+from stateful_engine.installation import people_of
+from stateful_engine.request_info import RequestInfo, shortened, source_of
 
 SETTINGS = Settings()
 
@@ -153,12 +154,12 @@ def test_a_long_agent_is_cut(host: Flask) -> None:
 
 
 def test_users_are_hashed_and_addresses_left_out_where_the_host_says_so(host: Flask) -> None:
-    private = Settings(hash_user_ids=True, store_ip=False)
+    private = Settings(hash_user_ids=True, hash_key="k" * 32, store_ip=False)
     given: dict[str, Any] = {"headers": {"openai-ephemeral-user-id": "u"}, "environ_base": {"REMOTE_ADDR": "10.0.0.7"}}
     assert info(host, **given).remote_addr == "10.0.0.7"
     seen = info(host, settings=private, **given)
-    assert (seen.user_ref, seen.remote_addr) == (hashed_user_id("u"), None)
-    assert seen.user_ref != "u"
+    assert (seen.user_ref, seen.remote_addr) == (people_of(private).of("u"), None)
+    assert str(seen.user_ref).startswith("anon-")
 
 
 def test_a_forwarded_address_counts_only_when_the_host_trusts_it(host: Flask) -> None:
