@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
-from stateful_engine import api, cli
+from stateful_engine import api, cli, dashboard
 from stateful_engine.config import Settings
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.events import rows_committed
@@ -87,6 +87,8 @@ class StatefulEngine:
         settings = Settings.from_mapping(app.config, instance_path=app.instance_path, debug=app.debug)
         runtime = _build_runtime(app, settings, db or self._db)
         api.register(app, runtime)
+        if settings.dashboard:
+            dashboard.register(app, runtime)
         cli.register(app)
         app.teardown_request(settle_left_over)
         app.extensions[EXTENSION_KEY] = runtime

@@ -14,8 +14,8 @@ from flask import Blueprint, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
+from stateful_engine.access import is_open
 from stateful_engine.api import envelope
-from stateful_engine.api.auth import is_open
 from stateful_engine.api.bodies import read_object
 from stateful_engine.api.contract import DOOR_KEY, Call, Nothing, Operation, Reply
 from stateful_engine.api.cors import allow_origins
@@ -29,18 +29,18 @@ from stateful_engine.api.failures import (
 )
 from stateful_engine.api.fitting import fitted
 from stateful_engine.api.idempotency import once
-from stateful_engine.api.neighbours import exempt_from_csrf, refuse_collisions
 from stateful_engine.api.operations import OPERATIONS, available_endpoints, methods_at
 from stateful_engine.api.validation import check_body, check_query, refuse
 from stateful_engine.errors import Fault, StatefulEngineError
 from stateful_engine.globals import current_runtime
 from stateful_engine.logging import logger
+from stateful_engine.neighbours import exempt_from_csrf, refuse_collisions
 from stateful_engine.request_info import RequestInfo
 
 if TYPE_CHECKING:
     from flask import Flask, Response
 
-    from stateful_engine.api.auth import Principal
+    from stateful_engine.access import Principal
     from stateful_engine.config import Settings
     from stateful_engine.extension import Runtime
 

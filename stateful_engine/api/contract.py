@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from stateful_engine.domain.vocabulary import Scope
 
 if TYPE_CHECKING:
-    from stateful_engine.api.auth import Principal
+    from stateful_engine.access import Principal
     from stateful_engine.errors import Fault
     from stateful_engine.extension import Runtime
     from stateful_engine.request_info import RequestInfo

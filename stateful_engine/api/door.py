@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from stateful_engine.access import NOBODY, Principal, authenticate, authorize, is_open
 from stateful_engine.api import envelope
 from stateful_engine.api.actions_lint import Problem, lint
-from stateful_engine.api.auth import NOBODY, Principal, authenticate, authorize, is_open
 from stateful_engine.api.host_views import Views, view_paths
 from stateful_engine.api.limits import Limiter
 from stateful_engine.api.metrics import Metrics

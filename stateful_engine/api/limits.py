@@ -24,7 +24,7 @@ from stateful_engine.errors import RateLimitError
 if TYPE_CHECKING:
     from flask import Request
 
-    from stateful_engine.api.auth import Principal
+    from stateful_engine.access import Principal
     from stateful_engine.config import Settings
 
 SHARED_FACTOR = 10

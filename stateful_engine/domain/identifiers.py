@@ -14,6 +14,9 @@ from stateful_engine.domain import clock
 _AT_ONCE = 128
 _BYTES = 6
 
+API_KEY_PREFIX = "se"
+"""What the text of an API key begins with."""
+
 _SIGNAL_ID = re.compile(r"sig_[0-9a-f]{12}_([0-9]{1,12})")
 
 

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
+from stateful_engine.domain.identifiers import API_KEY_PREFIX
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import Fault, InvalidInputError, NotFoundError, StorageUnavailableError
 from stateful_engine.storage import api_keys
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from stateful_engine.storage.database import Database
 
-PREFIX = "se"
 ID_BYTES = 6
 SECRET_BYTES = 32
 MAX_KEY_LENGTH = 200
@@ -122,6 +122,14 @@ class ApiKeys:
             self._remember(offered, holder)
         return holder
 
+    def holder_of(self, key_id: str) -> Holder | None:
+        """Who holds the key with this id; None when it is unknown, expired or revoked by now."""
+        with self._database.reading() as session:
+            row = api_keys.find(session, key_id)
+        if row is None or not _is_usable(row, clock.now()):
+            return None
+        return _holder(row)
+
     def _look_up(self, key_id: str, offered: str) -> Holder | None:
         now = clock.now()
         with self._database.reading() as session:
@@ -133,7 +141,7 @@ class ApiKeys:
         if row.last_used_at is None or row.last_used_at < now - api_keys.SEEN_EVERY:
             with self._database.transaction() as session:
                 api_keys.seen(session, key_id, at=now)
-        return Holder(row.key_id, row.name, frozenset(_scopes(row.scopes)))
+        return _holder(row)
 
     def _remember(self, offered: str, holder: Holder) -> None:
         self._trusted[offered] = (time.monotonic(), holder)
@@ -169,7 +177,7 @@ def _insert(
             rotated_from=rotated_from,
         )
     )
-    return NewKey(key_id, f"{PREFIX}_{key_id}_{secret}", scopes, expires_at)
+    return NewKey(key_id, f"{API_KEY_PREFIX}_{key_id}_{secret}", scopes, expires_at)
 
 
 def _find(session: Session, key_id: str) -> ApiKey:
@@ -190,6 +198,10 @@ def _is_usable(row: ApiKey, now: datetime) -> bool:
     return row.revoked_at is None and (row.expires_at is None or now < row.expires_at)
 
 
+def _holder(row: ApiKey) -> Holder:
+    return Holder(row.key_id, row.name, frozenset(_scopes(row.scopes)))
+
+
 def _scopes(names: Iterable[str]) -> tuple[Scope, ...]:
     known = {scope.value: scope for scope in Scope}
     given = list(dict.fromkeys(str(name) for name in names))
@@ -204,7 +216,7 @@ def _parts(text: str) -> tuple[str, str]:
     """Id and secret of a key; of anything else an id that no key has."""
     prefix, _, rest = text[:MAX_KEY_LENGTH].partition("_")
     key_id, _, secret = rest.partition("_")
-    return (key_id, secret) if prefix == PREFIX and key_id and secret else ("", text)
+    return (key_id, secret) if prefix == API_KEY_PREFIX and key_id and secret else ("", text)
 
 
 def _hash(secret: str) -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stateful_engine.api.auth import Principal
+from stateful_engine.access import Principal
 from stateful_engine.api.operations import OPERATIONS
 from stateful_engine.domain.vocabulary import Scope
 from tests.api.calls import GOOD_BODIES, PREFIX, assert_refused, url_of

@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do.
+"""Who is calling, and what they may do: one rule for the API and for the pages.
 
 `STATEFUL_AUTH` decides: `auto` is open only while the app is in debug or testing and asks for an API key otherwise;
 `none` is open; `api_key` asks always; a callable of the host takes the request and answers with a yes or no, or with
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from flask import current_app
 
+from stateful_engine.domain.identifiers import API_KEY_PREFIX
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import AuthenticationError, ConfigurationError, PermissionDeniedError
-from stateful_engine.services.api_keys import PREFIX
 
 if TYPE_CHECKING:
     from flask import Flask, Request
@@ -73,7 +73,7 @@ def offered_key(request: Request) -> str | None:
     if given is None:
         return None
     candidates = (given.token,) if given.type == "bearer" else (given.password, given.username)
-    return next((text for text in candidates if text and text.startswith(f"{PREFIX}_")), None)
+    return next((text for text in candidates if text and text.startswith(f"{API_KEY_PREFIX}_")), None)
 
 
 def _holder(keys: ApiKeys, offered: str) -> Principal:

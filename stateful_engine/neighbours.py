@@ -26,10 +26,12 @@ def exempt_from_csrf(app: Flask, blueprint: Blueprint) -> None:
         exempt(blueprint)
 
 
-def refuse_collisions(app: Flask, name: str, prefix: str, routes: Iterable[tuple[str, str]]) -> None:
+def refuse_collisions(
+    app: Flask, name: str, prefix: str, routes: Iterable[tuple[str, str]], *, setting: str = "STATEFUL_URL_PREFIX"
+) -> None:
     """Raise `ConfigurationError` where the host has our blueprint's name or one of our URLs already.
 
-    `routes` are methods and paths below `prefix`.
+    `routes` are methods and paths below `prefix`, which `setting` moves.
     """
     if name in app.blueprints:
         raise ConfigurationError(
@@ -44,7 +46,7 @@ def refuse_collisions(app: Flask, name: str, prefix: str, routes: Iterable[tuple
         if endpoint is not None:
             raise ConfigurationError(
                 f"the app {app.name!r} answers {method} {prefix + path} by {endpoint!r} already; move that view, or "
-                "set STATEFUL_URL_PREFIX to another path"
+                f"set {setting} to another path"
             )
 
 
