@@ -105,9 +105,12 @@ def picture(
     return element("svg", inner, viewBox=box_, width=kept, role="img", aria_label=title, class_=class_)
 
 
-def framed(kind: str, *pictures: Markup) -> Markup:
-    """The box of a chart: it tells `charts.css` how much room there is, and so which of several pictures is shown."""
-    return element("div", join(pictures), class_=f"chart chart-{kind}")
+def framed(kind: str, *pictures: Markup, data: str | None = None) -> Markup:
+    """The box of a chart: it tells `charts.css` how much room there is, and so which of several pictures is shown.
+
+    `data` is JSON from which `charts.js` makes a picture that can be read off.
+    """
+    return element("div", join(pictures), class_=f"chart chart-{kind}", data_series=data)
 
 
 def nothing(message: str) -> Markup:

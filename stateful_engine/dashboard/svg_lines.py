@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -83,7 +84,20 @@ def line_with_drawdown(
             picture(width, HEIGHT, _lines(shown, width, unit), title=title, desc=told, class_=room)
             for room, width in WIDTHS.items()
         ),
+        data=_data(shown, unit),
     )
+
+
+def _data(series: Sequence[Series], unit: str) -> str:
+    """The lines and the drawdown as columns over the moments of all of them: what `charts.js` reads."""
+    moments = sorted({moment for one in series for moment, _ in one.points})
+    columns = [dict(points) for points in (*(one.points for one in series), drawdown(series[0].points))]
+    data = [[round(moment) for moment in moments], *([_short(column.get(at)) for at in moments] for column in columns)]
+    return json.dumps({"unit": unit, "names": [one.name for one in series], "data": data}, separators=(",", ":"))
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _lines(series: Sequence[Series], width: int, unit: str) -> list[Markup]:

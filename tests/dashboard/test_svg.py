@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date, timedelta
 from itertools import pairwise
@@ -161,6 +162,15 @@ def test_cells_of_the_heat_map_say_their_figure_and_their_n_and_thin_ones_are_ma
 def test_many_rows_are_written_compactly():
     picture = svg.heat_map(["07"], ["Mon"], {("07", "Mon"): svg.Cell(-0.5, 31)}, compact=True)
     assert texts(picture) == ["Mon", "07", "-0.5 ·31"]
+
+
+def test_what_scripts_read_is_what_is_drawn():
+    chart = ElementTree.fromstring(CHARTS["line_with_drawdown"])
+    assert json.loads(chart.get("data-series") or "") == {
+        "unit": "R",
+        "names": [HOSTILE, "executed"],
+        "data": [[0, DAY, 2 * DAY], [1.0, 3.0, 0.5], [0.5, None, 2.0], [0.0, 0.0, -2.5]],
+    }
 
 
 def test_charts_along_time_come_for_wide_and_for_narrow_screens():
