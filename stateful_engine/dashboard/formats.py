@@ -17,7 +17,7 @@ def number(value: Any, digits: int = 2) -> str:
         return UNKNOWN
     if isinstance(value, int):
         return _minus(f"{value:,}")
-    text = f"{value:,.{digits}f}"
+    text = f"{round(value, digits) + 0:,.{digits}f}"
     return _minus(text.rstrip("0").rstrip(".") if "." in text else text)
 
 

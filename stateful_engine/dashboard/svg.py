@@ -4,7 +4,6 @@ Every chart has a title and a description in words; without data each is a sente
 `static/charts.css`.
 """
 
-from stateful_engine.dashboard.svg_canvas import plain, signed
 from stateful_engine.dashboard.svg_grids import Cell, Day, Dot, calendar, heat_map, scatter
 from stateful_engine.dashboard.svg_lines import Level, Series, candles, drawdown, line_with_drawdown, sparkline
 from stateful_engine.dashboard.svg_shares import Bin, Share, funnel, histogram, outcome_mix, reliability
@@ -25,9 +24,7 @@ __all__ = [
     "histogram",
     "line_with_drawdown",
     "outcome_mix",
-    "plain",
     "reliability",
     "scatter",
-    "signed",
     "sparkline",
 ]

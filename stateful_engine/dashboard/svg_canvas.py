@@ -124,21 +124,6 @@ def short(value: Number) -> str:
     return str(int(rounded)) if rounded == int(rounded) else str(rounded)
 
 
-def plain(value: float | None, digits: int = 2) -> str:
-    """A figure without superfluous zeros; "–" for None and for what is not finite."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    shown = f"{value:,.{digits}f}"
-    shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
-    return "0" if shown in {"-0", ""} else shown
-
-
-def signed(value: float | None, digits: int = 2) -> str:
-    """A figure with its sign, so that gain and loss differ without colour."""
-    shown = plain(value, digits)
-    return f"+{shown}" if value is not None and value > 0 and shown not in {"0", "–"} else shown
-
-
 def sign_class(value: float | None) -> str:
     """The class of a gain, a loss, or neither."""
     if not value:

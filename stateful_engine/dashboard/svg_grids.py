@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from markupsafe import Markup, escape
 
+from stateful_engine.dashboard import formats
 from stateful_engine.dashboard.svg_canvas import (
     Scale,
     box,
@@ -15,9 +16,7 @@ from stateful_engine.dashboard.svg_canvas import (
     element,
     line,
     nothing,
-    plain,
     sign_class,
-    signed,
     text,
     ticks,
 )
@@ -98,7 +97,7 @@ def heat_map(
 
 
 def _cell(x: float, y: float, cell: Cell, shade: str, *, compact: bool) -> Markup:
-    middle, figure = x + CELL_WIDTH / 2, signed(cell.value)
+    middle, figure = x + CELL_WIDTH / 2, formats.signed(cell.value)
     edge = box(
         x + 1,
         y + 1,
@@ -151,8 +150,8 @@ def calendar(
     ]
     best, worst = max(shown, key=_result), min(shown, key=_result)
     told = (
-        f"{len(shown)} days with results. Best {best.day.isoformat()}: {signed(best.value)} {unit}; "
-        f"worst {worst.day.isoformat()}: {signed(worst.value)} {unit}."
+        f"{len(shown)} days with results. Best {best.day.isoformat()}: {formats.signed(best.value)} {unit}; "
+        f"worst {worst.day.isoformat()}: {formats.signed(worst.value)} {unit}."
     )
     return chart(width, height, parts, kind="calendar", title=title, desc=told, scrolls=True)
 
@@ -168,7 +167,7 @@ def _corner(one: Day, monday: date) -> tuple[int, int]:
 
 def _day(one: Day, monday: date, furthest: float, unit: str) -> Markup:
     x, y = _corner(one, monday)
-    told = f"{one.day.isoformat()}: {signed(one.value)} {unit} in {one.n}"
+    told = f"{one.day.isoformat()}: {formats.signed(one.value)} {unit} in {one.n}"
     return box(x + 1, y + 1, DAY_SIZE - 2, DAY_SIZE - 2, class_=_shade(one.value, furthest), title=told)
 
 
@@ -217,8 +216,8 @@ def scatter(
     parts = [
         *(line((across.start, up(mark)), (across.end, up(mark)), _weight(mark)) for mark in tall),
         *(line((across(mark), up.start), (across(mark), up.end), _weight(mark)) for mark in wide),
-        *(text(plain(mark), LEFT - 8, up(mark) + 4, "end") for mark in tall),
-        *(text(plain(mark), across(mark), HEIGHT - BOTTOM + 18, "middle") for mark in wide),
+        *(text(formats.number(mark), LEFT - 8, up(mark) + 4, "end") for mark in tall),
+        *(text(formats.number(mark), across(mark), HEIGHT - BOTTOM + 18, "middle") for mark in wide),
         *(_dot(dot, across(dot.x), up(dot.y)) for dot in shown),
         text(x_label, (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "middle quiet"),
         text(y_label, 8, 16, "quiet"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from stateful_engine.dashboard import formats
 from stateful_engine.dashboard.svg_canvas import (
     Scale,
     box,
@@ -21,8 +22,6 @@ from stateful_engine.dashboard.svg_canvas import (
     nothing,
     path,
     picture,
-    plain,
-    signed,
     text,
     thinned,
     ticks,
@@ -124,16 +123,16 @@ def drawdown(points: Sequence[Point]) -> list[Point]:
 
 
 def _told(series: Sequence[Series], falls: Sequence[Point], unit: str) -> str:
-    ends = "; ".join(f"{one.name}: {signed(one.points[-1][1])} {unit}" for one in series)
+    ends = "; ".join(f"{one.name}: {formats.signed(one.points[-1][1])} {unit}" for one in series)
     moments = [moment for one in series for moment, _ in one.points]
-    deepest = plain(-min(value for _, value in falls))
+    deepest = formats.number(-min(value for _, value in falls))
     return f"{day_of(min(moments))} to {day_of(max(moments))} UTC. {ends}. Deepest drawdown {deepest} {unit}."
 
 
 def _grid_line(mark: float, across: Scale, up: Scale, unit: str) -> Markup:
     """A horizontal line with its value; zero is stronger."""
     drawn = line((across.start, up(mark)), (across.end, up(mark)), "zero" if mark == 0 else "grid")
-    return drawn + text(f"{signed(mark)} {unit}", LEFT - 8, up(mark) + 4, "end")
+    return drawn + text(f"{formats.signed(mark)} {unit}", LEFT - 8, up(mark) + 4, "end")
 
 
 def _range(series: Sequence[Series]) -> tuple[float, float]:
@@ -156,7 +155,7 @@ def _under(falls: Sequence[Point], across: Scale, span: tuple[float, float], uni
         text("drawdown", LEFT - 8, span[0] + 4, "end quiet"),
     ]
     if deepest < 0:
-        parts.append(text(f"{plain(deepest)} {unit}", LEFT - 8, span[1] + 2, "end"))
+        parts.append(text(f"{formats.number(deepest)} {unit}", LEFT - 8, span[1] + 2, "end"))
     return join(parts)
 
 
@@ -196,8 +195,9 @@ def sparkline(values: Sequence[float | None], *, title: str = "Course", unit: st
         path(thinned(points, 120), "series s0"),
         element("circle", cx=points[-1][0], cy=points[-1][1], r=2.5, class_="dot"),
     ]
-    told = f"From {signed(heights[0])} to {signed(heights[-1])} {unit}, between {plain(min(heights))} and "
-    return chart(120, 32, parts, kind="spark", title=title, desc=f"{told}{plain(max(heights))}.")
+    least, most = formats.number(min(heights)), formats.number(max(heights))
+    told = f"From {formats.number(heights[0])} to {formats.number(heights[-1])} {unit}, between {least} and {most}."
+    return chart(120, 32, parts, kind="spark", title=title, desc=told)
 
 
 def candles(
@@ -273,10 +273,10 @@ def _level_names(levels: Sequence[Level], x: float, up: Scale) -> list[Markup]:
     for level in sorted(levels, key=lambda one: -one.price):
         y = max(up(level.price) + 4, lowest + 17)
         lowest = y
-        found.append(text(f"{level.name} {plain(level.price, 8)}", x, y, level.kind))
+        found.append(text(f"{level.name} {formats.number(level.price, 8)}", x, y, level.kind))
     return found
 
 
 def _levels_told(rows: Sequence[Candle], levels: Sequence[Level]) -> str:
-    named = ", ".join(f"{level.name} {plain(level.price, 8)}" for level in levels)
+    named = ", ".join(f"{level.name} {formats.number(level.price, 8)}" for level in levels)
     return f"{len(rows)} candles from {day_of(rows[0][0] / 1000)} to {day_of(rows[-1][0] / 1000)} UTC. Levels: {named}."

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from stateful_engine.dashboard import formats
 from stateful_engine.dashboard.svg_canvas import (
     Scale,
     box,
@@ -18,9 +19,7 @@ from stateful_engine.dashboard.svg_canvas import (
     line,
     nothing,
     path,
-    plain,
     sign_class,
-    signed,
     text,
     ticks,
 )
@@ -73,7 +72,8 @@ def reliability(
         text("won, %", 8, 13, "quiet"),
     ]
     told = "; ".join(
-        f"confidence {row['low']} to {row['high']}: won {plain(row['win_rate'])} % of {row['n']}" for row in rows
+        f"confidence {row['low']} to {row['high']}: won {formats.number(row['win_rate'])} % of {row['n']}"
+        for row in rows
     )
     return chart(WIDTH, HEIGHT, parts, kind="reliability", title=title, desc=f"{told}.")
 
@@ -92,8 +92,8 @@ def _judged(row: Mapping[str, Any], across: Scale, up: Scale, number: int) -> Ma
     x, y = across(row["mean_confidence"]), up(row["win_rate"])
     low, high = (up(bound) for bound in row["win_rate_ci"])
     told = (
-        f"confidence {row['low']}–{row['high']}: {row['wins']} of {row['n']} won = {plain(row['win_rate'])} %, "
-        f"95 % interval {plain(row['win_rate_ci'][0])} to {plain(row['win_rate_ci'][1])} %"
+        f"confidence {row['low']}–{row['high']}: {row['wins']} of {row['n']} won = {formats.percent(row['win_rate'])}, "
+        f"95 % interval {formats.interval(row['win_rate_ci'], ' %')}"
     )
     thin = " thin" if row["n"] < THIN else ""
     bar = f"M{x:.1f} {low:.1f}V{high:.1f}M{x - 4:.1f} {low:.1f}h8M{x - 4:.1f} {high:.1f}h8"
@@ -135,7 +135,7 @@ def histogram(
 def _count_line(mark: float, up: Scale) -> Markup:
     y = up(mark)
     drawn = line((LEFT, y), (WIDTH - RIGHT, y), "zero" if mark == 0 else "grid")
-    return drawn + text(plain(mark), LEFT - 8, y + 4, "end")
+    return drawn + text(formats.number(mark), LEFT - 8, y + 4, "end")
 
 
 def _bar(one: Bin, x: float, wide: float, up: Scale, unit: str) -> Markup:
@@ -156,17 +156,17 @@ def _middle(one: Bin) -> float:
 
 def _span(one: Bin, unit: str) -> str:
     if one.low is None:
-        return f"below {plain(one.high)} {unit}"
+        return f"below {formats.number(one.high)} {unit}"
     if one.high is None:
-        return f"from {plain(one.low)} {unit} on"
-    return f"{plain(one.low)} to {plain(one.high)} {unit}"
+        return f"from {formats.number(one.low)} {unit} on"
+    return f"{formats.number(one.low)} to {formats.number(one.high)} {unit}"
 
 
 def _edges(bins: Sequence[Bin], wide: float) -> list[Markup]:
     """The lower ends under the bars, as many as there is room for."""
     every = max(1, -(-len(bins) // 8))
     return [
-        text(signed(one.low), LEFT + number * wide, HEIGHT - BOTTOM + 18, "middle")
+        text(formats.signed(one.low), LEFT + number * wide, HEIGHT - BOTTOM + 18, "middle")
         for number, one in enumerate(bins)
         if one.low is not None and number % every == 0
     ]
@@ -198,7 +198,7 @@ def outcome_mix(
 
 def _ended(share: Share, total: int, y: float, across: Scale) -> Markup:
     wide, doubtful = across(share.count), across(share.ambiguous)
-    percent = plain(share.count / total * 100, 1)
+    percent = formats.number(share.count / total * 100, 1)
     told = f"{share.name}: {share.count} of {total}, {share.ambiguous} of them ambiguous"
     return join(
         [
@@ -228,7 +228,9 @@ def funnel(
 
 def _stage(stage: Mapping[str, Any], y: float, across: Scale, number: int) -> Markup:
     wide = max(across(stage["count"]), 1)
-    share = f" ({plain(stage['step_conversion'])} %)" if number and stage["step_conversion"] is not None else ""
+    share = (
+        f" ({formats.number(stage['step_conversion'])} %)" if number and stage["step_conversion"] is not None else ""
+    )
     told = f"{stage['stage']}: {stage['count']} of {stage['n']}" if number else f"{stage['stage']}: {stage['count']}"
     drawn = box(100, y, wide, 30, class_=f"stage t{number % 4}", title=told)
     step = path([(100, y + 30), (100 + wide, y + 30)], "grid")
