@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
 
 CONVERSATION_ID = row_id("conversation_id", "conversation")
-Role = Annotated[str, fields.OneOf(MessageRole, lambda word: role_of(word).upper())]
+Role = Annotated[str, fields.OneOf(MessageRole, role_of)]
 TIMES = ("timestamp", "started_at", "ended_at")
 
 

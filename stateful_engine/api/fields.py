@@ -28,7 +28,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from stateful_engine.domain import clock
 from stateful_engine.domain.timeframes import canonical_timeframe
-from stateful_engine.domain.vocabulary import Action, InteractionSource, InteractionType, Outcome
+from stateful_engine.domain.vocabulary import Action, Breakdown, InteractionSource, InteractionType, Outcome, Weekday
 from stateful_engine.errors import InvalidInputError
 from stateful_engine.services import inputs
 from stateful_engine.storage import gpt_queries, interactions, signals
@@ -100,14 +100,17 @@ class OneOf:
         return core_schema.no_info_plain_validator_function(self.read)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.words.__members__)}
+        return {"type": "string", "enum": self._known()}
 
     def read(self, value: Any) -> str:
         """The word as it is spelled in the vocabulary, or which words there are."""
         word = self._folded(value) if isinstance(value, str) and len(value) <= MAX_NAME else ""
-        if word not in self.words.__members__:
-            raise wrong("NOT_ALLOWED", f"must be one of {', '.join(self.words.__members__)}")
+        if word not in self._known():
+            raise wrong("NOT_ALLOWED", f"must be one of {', '.join(self._known())}")
         return word
+
+    def _known(self) -> list[str]:
+        return [str(word.value) for word in self.words]
 
     def _folded(self, value: str) -> str:
         try:
@@ -199,6 +202,8 @@ Limit = Annotated[int, WholeNumber(1, 100, digits=True)]
 Days = Annotated[int, WholeNumber(0, MAX_DAYS, digits=True)]
 DaysToKeep = Annotated[int, WholeNumber(1, MAX_DAYS)]
 StatusCode = Annotated[int, WholeNumber(100, 599)]
+HourOfDay = Annotated[int, WholeNumber(0, 23, digits=True)]
+WholePercent = Annotated[int, WholeNumber(0, 100, digits=True)]
 Tokens = Annotated[int, WholeNumber(0, 10**9)]
 Rating = Annotated[int, WholeNumber(1, 5)]
 
@@ -229,6 +234,8 @@ PersonId = Annotated[
 Timeframe = Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "enum": TIMEFRAMES})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
 
+WeekdayWord = Annotated[str, OneOf(Weekday, str.capitalize)]
+BreakdownWord = Annotated[str, OneOf(Breakdown, str.lower)]
 Profile = Annotated[str, OneOf(DocumentProfile, str.lower)]
 ActionWord = Annotated[str, OneOf(Action, _upper)]
 OutcomeWord = Annotated[str, OneOf(Outcome, inputs.outcome)]

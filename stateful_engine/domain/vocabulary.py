@@ -68,6 +68,35 @@ class InteractionSource(Word):
     UNKNOWN = "UNKNOWN"
 
 
+class Weekday(Word):
+    """A day of the week, in UTC."""
+
+    MONDAY = "Monday"
+    TUESDAY = "Tuesday"
+    WEDNESDAY = "Wednesday"
+    THURSDAY = "Thursday"
+    FRIDAY = "Friday"
+    SATURDAY = "Saturday"
+    SUNDAY = "Sunday"
+
+
+class Breakdown(Word):
+    """What the signals of a report can be told apart by; a pair is a symbol with a timeframe."""
+
+    SYMBOL = "symbol"
+    TIMEFRAME = "timeframe"
+    SYMBOL_TIMEFRAME = "symbol_timeframe"
+    ACTION = "action"
+    ENGINE = "engine"
+    MODEL = "model"
+    PROMPT_VERSION = "prompt_version"
+    MARKET_CONDITIONS = "market_conditions"
+    CONFIDENCE = "confidence"
+    EXECUTED = "executed"
+    HOUR = "hour"
+    WEEKDAY = "weekday"
+
+
 class MessageRole(Word):
     """Who speaks in a conversation."""
 

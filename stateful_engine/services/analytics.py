@@ -21,6 +21,7 @@ from stateful_engine.errors import Fault, InvalidInputError, StorageUnavailableE
 from stateful_engine.services import (
     inputs,
     report_calibration,
+    report_charts,
     report_filters,
     report_funnel,
     report_interactions,
@@ -46,6 +47,7 @@ LOOK_AGAIN_SECONDS = 1.0
 TABLES_OF_REPORT: Mapping[str, tuple[Family, ...]] = {
     "signals": (SIGNALS,),
     "calibration": (SIGNALS,),
+    "charts": (SIGNALS,),
     "funnel": (SIGNALS, INTERACTIONS),
     "queries": (QUERIES,),
     "interactions": (INTERACTIONS,),
@@ -63,11 +65,13 @@ class Analytics:
         self._recorder = recorder
         self._revisions = Revisions(database)
 
-    def signals(self, days: int = 30, *, by: str | None = None, **filters: Any) -> Report:
+    def signals(self, days: int = 30, *, by: str | None = None, days_ago: int = 0, **filters: Any) -> Report:
         """How many signals there were, how many were acted on, how they ended and what they brought.
 
         `filters` are those of `report_filters.conditions`, such as `symbol`, `engine` or `executed`. With `by` (one of
-        them) the report has a `breakdown`: a cell per value, the best first by the lower Wilson bound of its win rate.
+        them, or `symbol_timeframe` for pairs of both) the report has a `breakdown`: a cell per value, the best first by
+        the lower Wilson bound of its win rate. The window ends `days_ago` days ago, so that `signals(30, days_ago=30)`
+        is the month to compare the last one with.
         """
         given = report_filters.conditions(filters)
 
@@ -80,8 +84,9 @@ class Analytics:
 
         if by is not None and by not in report_signals.BREAKDOWNS:
             raise _unknown_breakdown(by)
-        extra = report_filters.key_of(given) + (f":by_{by}" if by else "")
-        return self._cached("signals", days, make, extra=extra)
+        ago = inputs.days(days_ago)
+        extra = report_filters.key_of(given) + (f":by_{by}" if by else "") + (f":{ago}d_ago" if ago else "")
+        return self._cached("signals", days, make, extra=extra, days_ago=ago)
 
     def queries(self, days: int = 7) -> Report:
         """How many queries there were, how fast and how well they were answered, and what they cost."""
@@ -94,6 +99,18 @@ class Analytics:
         return self._cached(
             "interactions", days, lambda view, window: report_interactions.report(view, window, days=inputs.days(days))
         )
+
+    def charts(self, days: int = 30, **filters: Any) -> Report:
+        """What charts are drawn from: R by closing day (of all and of executed signals), its spread, hours of the week.
+
+        See `report_charts.report` for the shapes; breakdowns are told by `signals(by=…)`.
+        """
+        given = report_filters.conditions(filters)
+
+        def make(view: View, window: Window) -> Report:
+            return report_charts.report(view, window, given.where(view.connection), days=inputs.days(days))
+
+        return self._cached("charts", days, make, extra=report_filters.key_of(given))
 
     def calibration(self, days: int = 30, **filters: Any) -> Report:
         """Whether stated confidence may be trusted: reliability by bin, Brier, ECE, AUC; by engine and by model."""
@@ -138,7 +155,7 @@ class Analytics:
             if any(family.source in tables for family in families):
                 self._cache.invalidate(kind)
 
-    def _cached(self, kind: str, days: int, make: Make, *, extra: str = "") -> Report:
+    def _cached(self, kind: str, days: int, make: Make, *, extra: str = "", days_ago: int = 0) -> Report:
         window = inputs.days(days)
         self._recorder.catch_up()
         key = f"analytics:{kind}:{window}d{extra}"
@@ -147,21 +164,20 @@ class Analytics:
             if self._is_current(kind, kept):
                 return dict(kept)
             self._cache.delete(key)
-        return self._cache.remember(key, self._settings.cache_seconds, lambda: self._made(kind, make, window))
+        return self._cache.remember(key, self._settings.cache_seconds, lambda: self._made(kind, make, window, days_ago))
 
     def _is_current(self, kind: str, kept: Any) -> bool:
         """Whether a kept value is a report of ours that nothing was written after."""
         revision = kept.get("revision") if isinstance(kept, dict) else None
         return isinstance(revision, int) and revision >= self._revisions.of(TABLES_OF_REPORT[kind])
 
-    def _made(self, kind: str, make: Make, days: int) -> Report:
+    def _made(self, kind: str, make: Make, days: int, days_ago: int) -> Report:
         families = TABLES_OF_REPORT[kind]
         with rollup_reading.view(self._database, *families) as view:
-            end = clock.epoch_us() + 1
-            begin = end - days * LENGTH[Grain.DAY] if days else None
-            report = make(view, Window(begin, end))
-            made = clock.from_epoch_us(end - 1).isoformat()
-            return {**report, "as_of": made, "revision": view.revision}
+            now = clock.epoch_us()
+            end = now + 1 - days_ago * LENGTH[Grain.DAY]
+            report = make(view, Window(end - days * LENGTH[Grain.DAY] if days else None, end))
+            return {**report, "as_of": clock.from_epoch_us(now).isoformat(), "revision": view.revision}
 
 
 class Revisions:

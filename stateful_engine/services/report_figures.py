@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from stateful_engine.domain import amounts, metrics
+from stateful_engine.domain.vocabulary import Weekday
 
 Figures = Mapping[str, int]
 
@@ -18,6 +19,8 @@ NOTHING_SAID = "(none)"
 """Stands in a report for rows that say nothing in a dimension."""
 
 EPOCH_DAY = date(1970, 1, 1)
+WEEKDAYS = tuple(day.value for day in Weekday)
+"""The days of the week as reports name them, from 0."""
 
 
 def percent(part: int, whole: int) -> float | None:

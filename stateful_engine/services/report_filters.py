@@ -12,7 +12,7 @@ from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
-from stateful_engine.services.report_signals import WEEKDAYS
+from stateful_engine.services.report_figures import WEEKDAYS
 from stateful_engine.storage.figures import SignalConditions
 
 _SPELLINGS = {"engine": "source_engine", "model": "ai_model", "regime": "market_conditions"}
@@ -25,8 +25,8 @@ def conditions(filters: Mapping[str, Any]) -> SignalConditions:
     """The conditions that filters stand for; None leaves one out.
 
     Filters are `symbol`, `timeframe`, `action`, `engine`, `model`, `prompt_version`, `market_conditions` (or `regime`),
-    `hour` (0-23, UTC), `weekday` (0-6 from Monday, or its name), `confidence` (0-100: its bin of ten points) and
-    `executed`. Raises `InvalidInputError` for others, and for values that cannot be meant.
+    `hour` (0-23, UTC), `weekday` (0-6 from Monday, or its name), `confidence` (0-100: its bin of ten points),
+    `min_confidence` (0-100) and `executed`. Raises `InvalidInputError` for others, and for values that cannot be meant.
     """
     read: dict[str, Any] = {}
     for name, value in filters.items():
@@ -50,10 +50,9 @@ def key_of(given: SignalConditions) -> str:
 
 
 def _text(name: str, value: Any) -> str:
-    found = inputs.text(value)
-    if found is None:
+    if not str(value):
         raise _invalid(name, f"{name} is empty; leave it out or name one")
-    return found
+    return inputs.text(value) or str(value)
 
 
 def _timeframe(name: str, value: Any) -> str:
@@ -75,6 +74,13 @@ def _weekday(name: str, value: Any) -> int:
 
 def _confidence(name: str, value: Any) -> int:
     return min(_whole(100)(name, value) // 10, 9)
+
+
+def _percent(name: str, value: Any) -> float:
+    number = inputs.finite(value, name)
+    if not 0 <= number <= 100:
+        raise _invalid(name, f"{name} must be from 0 to 100; send a number between them")
+    return number
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -109,5 +115,6 @@ _READERS: Mapping[str, Callable[[str, Any], Any]] = {
     "hour": _whole(23),
     "weekday": _weekday,
     "confidence": _confidence,
+    "min_confidence": _percent,
     "executed": _flag,
 }

@@ -11,10 +11,12 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from stateful_engine.domain import amounts, metrics
+from stateful_engine.domain import amounts, clock, metrics
 from stateful_engine.domain.periods import LENGTH, Grain
+from stateful_engine.domain.vocabulary import Breakdown
 from stateful_engine.services.report_figures import (
     THIN,
+    WEEKDAYS,
     Figures,
     average,
     day_text,
@@ -25,12 +27,16 @@ from stateful_engine.services.report_figures import (
     shown,
 )
 from stateful_engine.storage import figures
+from stateful_engine.storage.rollup_measures import SEPARATOR
 from stateful_engine.storage.rollup_reading import Answer, Split, View, Window
 from stateful_engine.storage.rollup_sql import Where
 
 TOP = 10
 MOST_CELLS = 100
 """A split names at most so many values, the most frequent ones."""
+
+MOST_VALUES = 1000
+"""A breakdown names at most so many values, the most frequent ones."""
 
 FEW_TRADES = 2000
 """Up to so many closed signals the curve of results is followed trade by trade, beyond day by day."""
@@ -139,12 +145,13 @@ def _risk(view: View, window: Window, only: Where | None, answer: Answer) -> dic
 def _daily(answer: Answer, name: str, window: Window) -> list[float]:
     """Results by closing day, days without any being 0: from the first day with a signal to the last of the window.
 
-    What was closed later than the window ends (by a clock that is wrong) counts on its last day.
+    Signals of a window that is over may end after it. What ended in the future (by a clock that is wrong) counts today.
     """
     closings = {int(day): found for day, found in answer.splits.get("closed_on", {}).items() if found[f"{name}_n"]}
     if not closings:
         return []
-    last = (window.end - 1) // LENGTH[Grain.DAY]
+    today, end = (moment // LENGTH[Grain.DAY] for moment in (clock.epoch_us(), window.end - 1))
+    last = min(today, max(end, *closings))
     first = min(next(iter(answer.days)), last)
     totals = [0] * (last - first + 1)
     for day, found in closings.items():
@@ -193,7 +200,7 @@ def cell(found: Figures) -> dict[str, Any]:
     }
 
 
-def _most_frequent(split: Split) -> list[tuple[str, Figures]]:
+def _most_frequent(split: Mapping[Any, Figures]) -> list[tuple[Any, Figures]]:
     return sorted(split.items(), key=lambda item: (-item[1]["total"], item[0]))
 
 
@@ -236,55 +243,56 @@ def _day(day: int, found: Figures) -> dict[str, Any]:
     }
 
 
-BREAKDOWNS = {
-    "symbol": "symbol",
-    "timeframe": "timeframe",
-    "action": "action",
-    "engine": "source_engine",
-    "model": "ai_model",
-    "prompt_version": "prompt_version",
-    "market_conditions": "market_conditions",
-    "confidence": "confidence",
-    "executed": "executed",
-    "hour": "hour",
-    "weekday": "weekday",
+_DIMENSIONS = {
+    Breakdown.ENGINE.value: "source_engine",
+    Breakdown.MODEL.value: "ai_model",
+    Breakdown.SYMBOL_TIMEFRAME.value: "pair",
 }
+BREAKDOWNS = {one.value: _DIMENSIONS.get(one.value, one.value) for one in Breakdown}
 """What signals can be told apart by, and the dimension that stands for it."""
-
-WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 def breakdown(view: View, window: Window, only: Where | None, *, by: str) -> list[dict[str, Any]]:
-    """One cell per value of `by`, the best first by the lower Wilson bound; thin cells are marked, not left out."""
-    split = _split_by(view, window, only, by)
-    return [{"value": _named(by, value), **cell(found)} for value, found in by_lower_bound(split)]
+    """One cell per value of `by`, the best first by the lower Wilson bound; thin cells are marked, not left out.
+
+    Of very many values only the most frequent thousand are told.
+    """
+    split = dict(_most_frequent(_split_by(view, window, only, by))[:MOST_VALUES])
+    return [{**_named(by, value), **cell(found)} for value, found in by_lower_bound(split)]
 
 
 def _split_by(view: View, window: Window, only: Where | None, by: str) -> Mapping[Any, Figures]:
     if by == "hour":
-        return view.hours(window, only)
+        return _added_up((number % 24, found) for number, found in view.hours_of_week(window, only).items())
     if by == "weekday":
-        return _by_weekday(view.read(window, (), only).days.items())
+        return _added_up(((day + 3) % 7, found) for day, found in view.read(window, (), only).days.items())
     dimension = BREAKDOWNS[by]
     return view.read(window, (dimension,), only).splits.get(dimension, {})
 
 
-def _by_weekday(days: Iterable[tuple[int, Figures]]) -> dict[int, Figures]:
+def _added_up(parts: Iterable[tuple[int, Figures]]) -> dict[int, Figures]:
     found: dict[int, dict[str, int]] = {}
-    for day, amounts_of_day in days:
-        sums = found.setdefault((day + 3) % 7, {})
-        for name, amount in amounts_of_day.items():
+    for key, figures_of_part in parts:
+        sums = found.setdefault(key, {})
+        for name, amount in figures_of_part.items():
             sums[name] = sums.get(name, 0) + amount
     return dict(found)
 
 
-def _named(by: str, value: Any) -> Any:
+def _named(by: str, value: Any) -> dict[str, Any]:
     """A value as a reader expects it: weekdays by name, bins of confidence by their ends, yes and no as such."""
     if by == "weekday":
-        return WEEKDAYS[value]
+        return {"value": WEEKDAYS[value]}
     if by == "executed":
-        return value == "1"
+        return {"value": value == "1"}
     if by == "confidence" and value:
         low = int(value) * 10
-        return f"{low}-{100 if low == 90 else low + 9}"
-    return value if isinstance(value, int) else (value or None)
+        return {"value": f"{low}-{100 if low == 90 else low + 9}"}
+    if by == "symbol_timeframe":
+        symbol, timeframe = value.split(SEPARATOR)
+        return {
+            "value": f"{shown(symbol)} {shown(timeframe)}",
+            "symbol": symbol or None,
+            "timeframe": timeframe or None,
+        }
+    return {"value": value if isinstance(value, int) else (value or None)}

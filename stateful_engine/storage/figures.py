@@ -22,7 +22,8 @@ class SignalConditions:
     """Which signals a report is about; None leaves a condition out.
 
     `symbol_raw` is the symbol as it was written. `hour` (0-23) and `weekday` (0 is Monday) are of the signal's time in
-    UTC; `confidence` is the first digit of a bin of ten points, 9 includes 100.
+    UTC; `confidence` is the first digit of a bin of ten points, 9 includes 100. With `min_confidence` only signals that
+    state at least that much are meant.
     """
 
     symbol: str | None = None
@@ -36,6 +37,7 @@ class SignalConditions:
     hour: int | None = None
     weekday: int | None = None
     confidence: int | None = None
+    min_confidence: float | None = None
     executed: bool | None = None
 
     def given(self) -> dict[str, Any]:
@@ -64,6 +66,8 @@ def _condition(connection: Connection, name: str) -> str:
     if name == "confidence":
         amount = f"({Sql(connection.dialect.name).units('confidence', amounts.MAX_CONFIDENCE)})"
         return f"({confidence_bin(amount)}) = CAST(CAST(:confidence AS INTEGER) AS TEXT)"
+    if name == "min_confidence":
+        return "confidence >= :min_confidence"
     return "is_executed = :executed" if name == "executed" else f"{name} = :{name}"
 
 

@@ -73,19 +73,21 @@ DAY = (
 )
 """The SQL for the day, since the epoch, that a cell of a day or of less belongs to."""
 
-HOUR_OF_DAY = f"(period - {Grain.HOUR * STRIDE}) % 24"
-"""The SQL for the hour of the day that a cell of an hour stands for."""
+HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"
+"""The SQL for the hour of the week, from Monday on, that a cell of an hour stands for; 1970 began on a Thursday."""
 
 
-def read_all(connection: Connection, family: Family, spans: Sequence[Span], *, key: str) -> dict[int, dict[str, int]]:
-    """All measures of whole periods, added up by `DAY` or by `HOUR_OF_DAY`."""
+def read_all(
+    connection: Connection, family: Family, spans: Sequence[Span], *, key: str, measures: Sequence[str]
+) -> dict[int, dict[str, int]]:
+    """Measures of whole periods, added up by `DAY` or by `HOUR_OF_WEEK`."""
     if not spans:
         return {}
     statement = (
-        f"SELECT {key}, {_sums(family.measures)} FROM {{schema}}{family.cells} "
+        f"SELECT {key}, {_sums(measures)} FROM {{schema}}{family.cells} "
         f"WHERE dimension = '' AND {within(spans)} GROUP BY 1"
     )
-    return {row[0]: dict(zip(family.measures, row[1:], strict=True)) for row in fetched(connection, statement)}
+    return {row[0]: dict(zip(measures, row[1:], strict=True)) for row in fetched(connection, statement)}
 
 
 def read_splits(

@@ -72,11 +72,11 @@ class Sql:
 
 
 def facts_of(family: Family, dialect: str) -> Facts:
-    """How the rows of a table are counted on a kind of database; `day` and `hour` are dimensions of every table."""
+    """How the rows of a table are counted on a kind of database. `day` and `hour_of_week` are dimensions of all."""
     facts = _FACTS[family.source](Sql(dialect))
     facts.derived["made"] = Sql(dialect).moment("created_at")
     facts.values["day"] = f"CAST(made / {_DAY} AS TEXT)"
-    facts.values["hour"] = f"CAST(made / {_HOUR} % 24 AS TEXT)"
+    facts.values["hour_of_week"] = f"CAST((made / {_HOUR} + 72) % 168 AS TEXT)"
     return facts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from stateful_engine.domain.periods import COARSEST, LENGTH, Cover, Edge, Grain, ceil_to, cover, floor_to
 from stateful_engine.storage import faults, rollup_cells, rollup_marks, rollup_sets, rollup_sql, rollup_upkeep
@@ -26,6 +26,9 @@ Figures = dict[str, int]
 
 Split = dict[str, Figures]
 """Figures by value of a dimension."""
+
+
+K = TypeVar("K", str, int)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,9 @@ class View:
 
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
-        days = rollup_cells.read_all(self.connection, self.family, fine.spans, key=rollup_cells.DAY)
+        days = rollup_cells.read_all(
+            self.connection, self.family, fine.spans, key=rollup_cells.DAY, measures=self.family.measures
+        )
         splits = rollup_cells.read_splits(self.connection, self.family, dimensions, coarse.spans)
         for edge in coarse.edges:
             for (dimension, _, value), found in self._edge(edge, dimensions).items():
@@ -90,12 +95,7 @@ class View:
         nothing = dict.fromkeys(self.family.measures, 0)
         present = {day: {**nothing, **days[day]} for day in sorted(days) if days[day].get("total")}
         total = {name: sum([found[name] for found in present.values()]) for name in nothing}
-        nothing = dict.fromkeys(self.family.split_measures, 0)
-        shown = {
-            name: {value: {**nothing, **found} for value, found in split.items() if found.get("total")}
-            for name, split in splits.items()
-        }
-        return Answer(total, present, shown)
+        return Answer(total, present, {name: self._shown(split) for name, split in splits.items()})
 
     def from_rows(self, window: Window, dimensions: tuple[str, ...], only: Where = ("1 = 1", {})) -> Answer:
         """The same, read from the rows alone."""
@@ -116,18 +116,25 @@ class View:
         covered = self._cover(window, COARSEST, finest=Grain.SLOT)
         return rollup_sets.count_distinct(self.connection, self.family, column, covered)
 
-    def hours(self, window: Window, only: Where | None = None) -> dict[int, Figures]:
-        """Figures by hour of the day (UTC)."""
+    def hours_of_week(self, window: Window, only: Where | None = None) -> dict[int, Figures]:
+        """What reports say of the hours of the week (UTC), 0 to 167 from Monday on; those without rows are left out."""
         if only is not None:
-            rows = rollup_sql.cells_of_rows(self.connection, self.family, window.where(only), ("hour",))
-            return {int(value): found for _, value, found in sorted(rows, key=lambda row: int(row[1]))}
-        covered = self._cover(window, Grain.HOUR)
-        hours = rollup_cells.read_all(self.connection, self.family, covered.spans, key=rollup_cells.HOUR_OF_DAY)
+            found = rollup_sql.cells_of_rows(self.connection, self.family, window.where(only), ("hour_of_week",))
+            return self._shown({int(value): figures for _, value, figures in found})
+        covered, measures = self._cover(window, Grain.HOUR), self.family.split_measures
+        hours = rollup_cells.read_all(
+            self.connection, self.family, covered.spans, key=rollup_cells.HOUR_OF_WEEK, measures=measures
+        )
         for edge in covered.edges:
-            for found in self._edge(edge, ()).values():
-                _add(hours.setdefault(edge.begin // LENGTH[Grain.HOUR] % 24, {}), found, sign=edge.sign)
-        nothing = dict.fromkeys(self.family.measures, 0)
-        return {hour: {**nothing, **hours[hour]} for hour in sorted(hours) if hours[hour].get("total")}
+            for figures in self._edge(edge, ()).values():
+                _add(hours.setdefault((edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {}), figures, sign=edge.sign)
+        return self._shown(hours)
+
+    def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
+        """The values that have rows, in order, each with all that reports say of it."""
+        names = self.family.split_measures
+        present = ((value, split[value]) for value in sorted(split) if split[value].get("total"))
+        return {value: {name: found.get(name, 0) for name in names} for value, found in present}
 
     def _cover(self, window: Window, coarsest: Grain, *, finest: Grain = Grain.HOUR) -> Cover:
         """The periods of a window. Where rows are gone there are no edges to read: the window begins with the hour."""

@@ -42,7 +42,7 @@ def created_between(begin: int | None, end: int | None) -> Where:
 def cells_of_rows(
     connection: Connection, family: Family, where: Where, dimensions: Iterable[str]
 ) -> list[tuple[str, str, dict[str, int]]]:
-    """What stored rows amount to, by dimension and value; `day` (since the epoch) and `hour` (0-23) are such, too."""
+    """What stored rows amount to, by dimension and value; `day` (since the epoch) and `hour_of_week` are such, too."""
     statement = _cells(family.source, tuple(dimensions), connection.dialect.name, where[0], by_hour=False)
     found = run(connection, statement, where[1])
     return [(row[0], row[1], dict(zip(family.measures, row[2:], strict=True))) for row in found]

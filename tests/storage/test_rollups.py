@@ -18,6 +18,7 @@ from stateful_engine.domain import clock as time_source
 from stateful_engine.domain.periods import LENGTH, Grain
 from stateful_engine.services import (
     report_calibration,
+    report_charts,
     report_funnel,
     report_interactions,
     report_queries,
@@ -233,6 +234,9 @@ def compare_reports(history: History, days: int, by: str) -> None:
     with rollup_reading.view(history.database, SIGNALS, INTERACTIONS) as view:
         for report in (report_signals.report, report_calibration.report, report_funnel.report):
             assert report(view, window, None, days=days) == report(view, window, EVERYTHING, days=days)
+        assert report_charts.report(view, window, None, days=days) == report_charts.report(
+            view, window, EVERYTHING, days=days
+        )
         told_apart = report_signals.breakdown(view, window, None, by=by)
         assert told_apart == report_signals.breakdown(view, window, EVERYTHING, by=by)
     with rollup_reading.view(history.database, QUERIES) as view:
