@@ -40,6 +40,29 @@ def cleanup(runtime: Runtime, call: Call[Nothing, CleanupBody]) -> Answer:
     return {**report, "dry_run": body.dry_run}
 
 
+class ForgetBody(Body):
+    """Whom to forget."""
+
+    user_id: fields.PersonId = Field(description="The id of the person, as callers send it, or its pseudonym.")
+    dry_run: fields.Flag = Field(default=False, description="Only count what would change.")
+    client_ref: fields.Name | None = Field(default=None, description=fields.CLIENT_REF)
+
+
+class ForgetReply(Envelope):
+    """What was forgotten, or would be, in rows by table."""
+
+    deleted: dict[str, int]
+    anonymised: dict[str, int]
+    dry_run: bool
+
+
+def forget_user(runtime: Runtime, call: Call[Nothing, ForgetBody]) -> Answer:
+    """Delete what names a person, and take the person out of what stays."""
+    body = call.body
+    done = runtime.state_manager.forget_user(str(body.user_id), dry_run=body.dry_run)
+    return {"deleted": done.deleted, "anonymised": done.anonymised, "dry_run": body.dry_run}
+
+
 OPERATIONS = (
     Operation(
         name="cleanup",
@@ -51,6 +74,20 @@ OPERATIONS = (
         handler=cleanup,
         body_model=CleanupBody,
         response_model=CleanupReply,
+        consequential=True,
+        in_actions=False,
+        tag="maintenance",
+    ),
+    Operation(
+        name="forgetUser",
+        method="POST",
+        path="/maintenance/forget-user",
+        summary="Forget a person",
+        description="Deletes the records that name a person, and takes the person out of those that stay.",
+        scope=Scope.ADMIN,
+        handler=forget_user,
+        body_model=ForgetBody,
+        response_model=ForgetReply,
         consequential=True,
         in_actions=False,
         tag="maintenance",

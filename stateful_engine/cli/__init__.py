@@ -7,6 +7,7 @@ from flask.cli import AppGroup
 
 from stateful_engine.cli.ab import ab
 from stateful_engine.cli.check_shape import check_shape
+from stateful_engine.cli.cleanup import cleanup, forget_user
 from stateful_engine.cli.db import db
 from stateful_engine.cli.doctor import doctor
 from stateful_engine.cli.export import export
@@ -19,7 +20,21 @@ from stateful_engine.cli.worker import worker
 
 stateful = AppGroup("stateful", help="Look after the memory of this app: database, spool, outcomes, exports, keys.")
 
-for _command in (ab, check_shape, db, doctor, export, import_journal_command, keys, openapi, resolve, spool, worker):
+for _command in (
+    ab,
+    check_shape,
+    cleanup,
+    db,
+    doctor,
+    export,
+    forget_user,
+    import_journal_command,
+    keys,
+    openapi,
+    resolve,
+    spool,
+    worker,
+):
     stateful.add_command(_command)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 import click
 from flask.cli import with_appcontext
 
+from stateful_engine.cli.speaking import speaking
 from stateful_engine.domain.vocabulary import Scope
-from stateful_engine.errors import StatefulEngineError
 from stateful_engine.globals import current_runtime
 from stateful_engine.services.api_keys import DEFAULT_SCOPES, ApiKeys, NewKey
 
@@ -33,7 +31,7 @@ def keys() -> None:
 @with_appcontext
 def create(name: str, scopes: tuple[str, ...], expires_days: int | None) -> None:
     """Make a key for NAME and show it, this once."""
-    with _speaking():
+    with speaking():
         made = _keys().create(name, scopes, expires_in=None if expires_days is None else timedelta(days=expires_days))
     _show(made)
 
@@ -42,7 +40,7 @@ def create(name: str, scopes: tuple[str, ...], expires_days: int | None) -> None
 @with_appcontext
 def list_keys() -> None:
     """Show all keys without their secrets."""
-    with _speaking():
+    with speaking():
         found = _keys().every()
     for key in found:
         ends = f"revoked {key['revoked_at']}" if key["revoked_at"] else f"expires {key['expires_at'] or 'never'}"
@@ -58,7 +56,7 @@ def list_keys() -> None:
 @with_appcontext
 def rotate(key_id: str, overlap_hours: float) -> None:
     """Replace the key KEY_ID by a new one; the old one works for some hours more."""
-    with _speaking():
+    with speaking():
         made = _keys().rotate(key_id, overlap=timedelta(hours=overlap_hours))
     _show(made)
 
@@ -68,7 +66,7 @@ def rotate(key_id: str, overlap_hours: float) -> None:
 @with_appcontext
 def revoke(key_id: str) -> None:
     """End the key KEY_ID now."""
-    with _speaking():
+    with speaking():
         _keys().revoke(key_id)
     click.echo(f"{key_id} works no longer", err=True)
 
@@ -82,12 +80,3 @@ def _show(made: NewKey) -> None:
 
 def _keys() -> ApiKeys:
     return ApiKeys(current_runtime().database)
-
-
-@contextmanager
-def _speaking() -> Iterator[None]:
-    """Let our errors end the command with their message instead of a traceback."""
-    try:
-        yield
-    except StatefulEngineError as error:
-        raise click.ClickException(error.message) from None

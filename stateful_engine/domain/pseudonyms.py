@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, overload
 
 from stateful_engine.domain.redaction import MAX_DEPTH, REDACTED, TOO_DEEP
@@ -22,6 +22,9 @@ _NO_LETTERS = re.compile(r"[^a-z]+")
 
 PERSON_KEYS = frozenset("userid userref chatid telegramid telegramuserid fromid personid customerid".split())
 """Keys of JSON objects, in lower case and without separators, whose values are ids of people."""
+
+UNIT_KEYS = PERSON_KEYS | {"experimentunit", "unit"}
+"""Further keys under which the id of a person may stand."""
 
 NAME_KEYS = frozenset("username firstname lastname fullname displayname phone phonenumber email".split())
 """Keys whose values name people outright; a pseudonym of them would serve nobody."""
@@ -63,7 +66,7 @@ class People:
         return [self._in_json(item, depth - 1) for item in value]
 
     def _member(self, key: str, value: Any, depth: int) -> Any:
-        word = _NO_LETTERS.sub("", key.lower())
+        word = _word(key)
         if value is None or value == "":
             return value
         if word in NAME_KEYS:
@@ -74,3 +77,38 @@ class People:
 
 
 AS_GIVEN = People()
+
+
+def without_person(value: Any, names: Collection[str], mark: str, *, depth: int = MAX_DEPTH) -> Any:
+    """A JSON value in which `mark` stands for the person who is called one of `names`; objects that hold the id lose
+    the name beside it.
+    """
+    if depth <= 0 or not isinstance(value, (Mapping, list, tuple)):
+        return value
+    if not isinstance(value, Mapping):
+        return [without_person(item, names, mark, depth=depth - 1) for item in value]
+    theirs = {key for key, item in value.items() if _word(key) in UNIT_KEYS and str(item) in names}
+    return {
+        key: mark
+        if key in theirs
+        else REDACTED
+        if theirs and _word(key) in NAME_KEYS
+        else without_person(item, names, mark, depth=depth - 1)
+        for key, item in value.items()
+    }
+
+
+def people_in(value: Any, *, depth: int = MAX_DEPTH) -> Iterator[str]:
+    """The ids of people that a JSON value names, by the keys they stand under."""
+    if depth <= 0 or not isinstance(value, (Mapping, list, tuple)):
+        return
+    if isinstance(value, Mapping):
+        yield from (
+            str(item) for key, item in value.items() if _word(key) in UNIT_KEYS and isinstance(item, (str, int))
+        )
+    for item in value.values() if isinstance(value, Mapping) else value:
+        yield from people_in(item, depth=depth - 1)
+
+
+def _word(key: Any) -> str:
+    return _NO_LETTERS.sub("", str(key).lower())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from stateful_engine.domain.cleanliness import texts_are_clean
 from stateful_engine.recording import records
+from stateful_engine.recording.forgotten import UNREADABLE, ForgottenPeople, Moments
 from stateful_engine.recording.rejects import Reject
 from stateful_engine.recording.rows import TableRows, rows_of
 
@@ -16,9 +17,6 @@ if TYPE_CHECKING:
 
 AT_A_STRETCH = 4
 """Records that are prepared without giving way."""
-
-UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
-"""What reading a record may raise that is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +48,25 @@ class Preparer:
         """`give_way` is called now and then during long work, for the sake of the threads that serve requests."""
         self._settings = settings
         self._give_way = give_way
+        self._forgotten = ForgottenPeople(settings)
 
     def __call__(self, payloads: Sequence[bytes]) -> Prepared:
         """Read a batch; what is no record is told apart, never raised."""
         items: list[Item] = []
         rejects: dict[int, Reject] = {}
+        forgotten = self._forgotten.moments()
         for index, payload in enumerate(payloads):
             if index % AT_A_STRETCH == 0:
                 self._give_way()
             try:
-                items.append(self._item(index, payload))
+                items.append(self._item(index, payload, forgotten))
             except UNREADABLE as error:
                 rejects[index] = Reject(payload, f"unreadable: {type(error).__name__}")
         return Prepared(payloads, items, rejects)
 
-    def _item(self, index: int, payload: bytes) -> Item:
+    def _item(self, index: int, payload: bytes, forgotten: Moments) -> Item:
         record = records.decode(payload)
         tables = rows_of(record, self._settings, texts_are_clean=texts_are_clean(payload))
+        if forgotten:
+            tables = self._forgotten.left_out(tables, record.created_us, forgotten)
         return Item(index, payload, record.created_us, tables)

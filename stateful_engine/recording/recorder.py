@@ -10,12 +10,14 @@ import atexit
 import os
 import time
 import weakref
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stateful_engine.domain import clock
 from stateful_engine.errors import InvalidInputError, PayloadTooLargeError
 from stateful_engine.recording import records as encoding
+from stateful_engine.recording.forgotten import ForgottenPeople, redone
 from stateful_engine.recording.frames import MAX_PAYLOAD, frame
 from stateful_engine.recording.preparing import Preparer
 from stateful_engine.recording.rejects import Rejects
@@ -68,6 +70,7 @@ class Recorder:
         self._sink = self._make_sink(database)
         self._spool = Spool(settings.spool_dir, max_bytes=settings.spool_max_bytes)
         self._rejects = Rejects(settings.spool_dir)
+        self._forgotten = ForgottenPeople(settings)
         self._writer: Writer | None = None
         self._looked_back = False
         self._left_behind = False
@@ -177,6 +180,15 @@ class Recorder:
             path.unlink()
             count += len(payloads)
         return count
+
+    def forget_people(self, names: Collection[str], timeout: float = 5.0) -> int:
+        """Keep people who are called one of `names` out of all records made before now; how many refused ones changed.
+
+        What waits in the spool is stored first, as far as the database takes it, so that it can be deleted there.
+        """
+        self._forgotten.add(names)
+        self.drain(timeout)
+        return self._rejects.rewrite(lambda payload: redone(payload, names, self._settings))
 
     def _fetched_back(self, timeout: float) -> bool:
         """After a `close` that left records in the files: store them, as those of any process that is gone."""

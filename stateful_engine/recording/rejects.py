@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,6 +58,10 @@ class Rejects:
             if path.name.startswith(RETRY_PREFIX):
                 yield path, [base64.b64decode(entry["payload"]) for entry in _entries(path)]
 
+    def rewrite(self, change: Callable[[bytes], bytes | None]) -> int:
+        """Replace each payload by what `change` makes of it, None removes it; how many were changed."""
+        return sum(_rewritten(path, change) for path in self._files())
+
     def reasons(self) -> dict[str, int]:
         """How many records are set aside for which reason."""
         counts: dict[str, int] = {}
@@ -84,6 +88,37 @@ class Rejects:
 def _line(reject: Reject) -> bytes:
     payload = base64.b64encode(reject.payload).decode()
     return orjson.dumps({"at": clock.epoch_us(), "reason": reject.reason, "payload": payload}) + b"\n"
+
+
+def _rewritten(path: Path, change: Callable[[bytes], bytes | None]) -> int:
+    """Put a changed copy in the place of a file, under its lock, so that nobody adds to the one that goes."""
+    try:
+        descriptor = _open_locked(path)
+    except FileNotFoundError:
+        return 0
+    try:
+        before = [(entry, base64.b64decode(entry["payload"])) for entry in _entries(path)]
+        after = [(entry, change(payload)) for entry, payload in before]
+        changed = sum(made != given for (_, given), (_, made) in zip(before, after, strict=True))
+        if changed:
+            lines = [
+                orjson.dumps({**entry, "payload": base64.b64encode(made).decode()}) for entry, made in after if made
+            ]
+            _put_in_place(path, b"".join(line + b"\n" for line in lines))
+        return changed
+    finally:
+        os.close(descriptor)
+
+
+def _put_in_place(path: Path, content: bytes) -> None:
+    copy = path.with_name(f".{path.name}-{os.urandom(4).hex()}")
+    descriptor = os.open(copy, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    try:
+        _write_all(descriptor, content)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    copy.replace(path)
 
 
 def _entries(path: Path) -> Iterator[dict[str, str]]:

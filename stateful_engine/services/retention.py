@@ -6,7 +6,9 @@ cutoff then begin with a full hour, and filtered reports, which read rows, see o
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +16,8 @@ from stateful_engine.domain import clock
 from stateful_engine.domain.periods import Grain, period_of
 from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
-from stateful_engine.storage import funnel, retention, rollup_forgetting, rollup_upkeep, tables
+from stateful_engine.storage import forgetting, funnel, retention, rollup_forgetting, rollup_upkeep, tables
+from stateful_engine.storage.base import SHORT_TEXT
 from stateful_engine.storage.rollup_measures import FAMILIES, Family
 
 if TYPE_CHECKING:
@@ -27,6 +30,14 @@ GUIDE_NAMES = {
     "deleted_queries": "gpt_query_log",
     "deleted_signals": "signal_history",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What forgetting a person did, in rows by table: those that went, and those that stayed without the person."""
+
+    deleted: dict[str, int]
+    anonymised: dict[str, int]
 
 
 class Retention:
@@ -61,24 +72,33 @@ class Retention:
         self._announce(counts, dry_run=dry_run)
         return counts
 
-    def forget_user(self, user_id: str, *, dry_run: bool = False, rollups: bool = False) -> dict[str, int]:
-        """Delete every record that names a person; how many rows went, by table.
+    def forget_user(self, user_id: str, *, dry_run: bool = False, rollups: bool = True) -> Forgotten:
+        """Delete every record that names a person, and take the person out of the records that stay.
 
-        `user_id` as it is stored: with `STATEFUL_HASH_USER_IDS` the pseudonym. Reports still count what the person did,
-        without a name; with `rollups` they forget that too.
+        `user_id` is the id as callers send it, also with `STATEFUL_HASH_USER_IDS`; the pseudonym is taken too. Reports
+        then say what the rows that are left say; without `rollups` they still count what the person did, without a
+        name. Doing it again changes nothing.
         """
+        names = self.names_of(user_id)
+        deleted = {
+            table.name: self._of_person(table, names, dry_run=dry_run, rollups=rollups)
+            for table in retention.tables_of_people()
+        }
+        mark = f"{rollup_forgetting.FORGOTTEN}{secrets.token_hex(6)}"
+        found = {name: self._scrubbed(tables.table(name), names, mark, dry_run=dry_run) for name in forgetting.SEARCHED}
+        anonymised = {name: count for name, count in found.items() if count}
+        if not dry_run:
+            self._forget_names(names)
+        self._announce({**deleted, **anonymised}, dry_run=dry_run)
+        return Forgotten(deleted, anonymised)
+
+    def names_of(self, user_id: Any) -> list[str]:
+        """The names under which a person may be stored: the id, and its pseudonym where ids are hidden."""
         name = inputs.text(user_id)
         if name is None:
             detail = "user_id is empty; name the person to forget"
             raise InvalidInputError(detail, errors=(Fault("/user_id", detail),))
-        counts = {
-            table.name: self._of_person(table, name, dry_run=dry_run, rollups=rollups)
-            for table in retention.tables_of_people()
-        }
-        if not dry_run:
-            self._forget_name(name)
-        self._announce(counts, dry_run=dry_run)
-        return counts
+        return list(dict.fromkeys([name[:SHORT_TEXT], self._database.people.of(name)]))
 
     def _older(self, name: str, cutoff: datetime, *, dry_run: bool, rollups: bool) -> int:
         table = tables.table(name)
@@ -94,12 +114,12 @@ class Retention:
             rollup_forgetting.drop_figures_before(self._database, family, moment)
         return gone
 
-    def _of_person(self, table: Table, name: str, *, dry_run: bool, rollups: bool) -> int:
-        condition = retention.of_user(table, name)
+    def _of_person(self, table: Table, names: Sequence[str], *, dry_run: bool, rollups: bool) -> int:
+        condition = retention.of_user(table, names)
         if dry_run:
             return self._count(table, condition)
         family, gone, slots = self._counted(table.name), 0, set()
-        for rows in self._deleted(table, condition, discount=rollups):
+        for rows in self._deleted(table, condition, discount=rollups, of_person=True):
             gone += len(rows)
             if family is not None and rollups:
                 slots |= {period_of(Grain.SLOT, clock.to_epoch_us(row.created_at)) for row in rows}
@@ -115,21 +135,33 @@ class Retention:
         return family
 
     def _deleted(
-        self, table: Table, condition: ColumnElement[bool], *, discount: bool = False
+        self, table: Table, condition: ColumnElement[bool], *, discount: bool = False, of_person: bool = False
     ) -> Iterator[Sequence[Any]]:
         """Delete all rows that meet a condition, batch by batch; at last those that others were busy with."""
         for wait in (False, True):
             rows: Sequence[Any] = range(retention.BATCH)
             while len(rows) == retention.BATCH:
                 with self._database.connection() as connection:
-                    rows = retention.delete_some(connection, table, condition, discount=discount, wait=wait)
+                    rows = retention.delete_some(
+                        connection, table, condition, discount=discount, of_person=of_person, wait=wait
+                    )
                 yield rows
 
-    def _forget_name(self, name: str) -> None:
+    def _scrubbed(self, table: Table, names: Sequence[str], mark: str, *, dry_run: bool) -> int:
+        with self._database.reading() as session:
+            pieces = list(forgetting.pieces(session.connection(), table))
+        count = 0
+        for piece in pieces:
+            with self._database.connection() as connection:
+                count += forgetting.scrub(connection, table, piece, names, mark=mark, dry_run=dry_run)
+        return count
+
+    def _forget_names(self, names: Sequence[str]) -> None:
         with self._database.connection() as connection:
-            funnel.forget_user(connection, name)
-            for family in FAMILIES.values():
-                rollup_forgetting.forget_name(connection, family, name)
+            for name in names:
+                funnel.forget_user(connection, name)
+                for family in FAMILIES.values():
+                    rollup_forgetting.forget_name(connection, family, name)
 
     def _count(self, table: Table, condition: ColumnElement[bool]) -> int:
         with self._database.reading() as session:

@@ -19,7 +19,7 @@ from stateful_engine.recording.records import Rows
 from stateful_engine.recording.rows import rows_of
 from stateful_engine.services import inputs
 from stateful_engine.services.effects import Effects, Execution
-from stateful_engine.services.retention import Retention
+from stateful_engine.services.retention import Forgotten, Retention
 from stateful_engine.storage import gpt_queries, intake, interactions, signals
 from stateful_engine.storage.pages import Page
 
@@ -237,6 +237,23 @@ class StateManager:
     def cleanup_old_data(self, days_to_keep: int = 90, *, dry_run: bool = False) -> dict[str, Any]:
         """Delete what is older than `days_to_keep` days, children first; returns counts and the cutoff date."""
         return self._retention.cleanup(days_to_keep, dry_run=dry_run)
+
+    def cleanup_tables(
+        self, days: Mapping[str, int] | None = None, *, dry_run: bool = False, rollups: bool = False
+    ) -> dict[str, int]:
+        """Delete what is older than so many days, by table (default `STATEFUL_RETENTION_DAYS`); rows by table."""
+        wanted = self._settings.retention_days if days is None else days
+        return self._retention.cleanup_tables(wanted, dry_run=dry_run, rollups=rollups)
+
+    def forget_user(self, user_id: str, *, dry_run: bool = False) -> Forgotten:
+        """Delete what names a person, in the database, in the spool and among refused records; rows by table.
+
+        Signals stay, and so do other records in which the person is found, without the person. Records made afterwards
+        are kept. Repeating it changes nothing. Other machines have spools of their own: run it there, too.
+        """
+        if not dry_run:
+            self._recorder.forget_people(self._retention.names_of(user_id))
+        return self._retention.forget_user(user_id, dry_run=dry_run)
 
     # Ways to the store
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from stateful_engine.storage import funnel, rollups, tables
+from stateful_engine.storage import conversations, forgetting, funnel, recommendations, rollups, tables
 from stateful_engine.storage.base import Base
 from stateful_engine.storage.rollup_forgetting import PERSON_COLUMNS
 from stateful_engine.storage.rollup_measures import FAMILIES
@@ -41,9 +41,9 @@ def _time_name(table: Table) -> str:
     return str(table.info.get("time", "created_at"))
 
 
-def of_user(table: Table, user_id: str) -> ColumnElement[bool]:
-    """The rows that name a person."""
-    return table.c[next(name for name in PERSON_COLUMNS if name in table.c)] == user_id
+def of_user(table: Table, names: Collection[str]) -> ColumnElement[bool]:
+    """The rows that name a person, who may be known by several names."""
+    return table.c[next(name for name in PERSON_COLUMNS if name in table.c)].in_(names)
 
 
 def tables_of_people() -> list[Table]:
@@ -81,34 +81,49 @@ def delete_some(
     condition: ColumnElement[bool],
     *,
     discount: bool = False,
+    of_person: bool = False,
     wait: bool = False,
     limit: int = BATCH,
 ) -> Sequence[Row[Any]]:
     """Delete at most `limit` rows that meet a condition, the oldest first, and return them.
 
-    With `discount` they no longer count. Call it in transactions of its own until it returns less than `limit`. Rows
-    that somebody else is changing right now are left for the next time, or with `wait` waited for.
+    With `discount` they no longer count, with `of_person` the signals they led to forget where they came from. Call it
+    in transactions of its own until it returns less than `limit`. Rows that somebody else is changing right now are
+    left for the next time, or with `wait` waited for.
     """
-    columns = (table.c[name] for name in _needed(table, discount=discount))
+    names = _needed(table, discount=discount) | (forgetting.needed(table) if of_person else set())
+    columns = (table.c[name] for name in sorted(names))
     chosen = select(*columns).where(condition).order_by(*_oldest_first(table)).limit(limit)
     rows = connection.execute(chosen.with_for_update(skip_locked=not wait)).all()
     if rows:
-        connection.execute(delete(table).where(table.c.id.in_([row.id for row in rows])))
+        ids = [row.id for row in rows]
+        if table.name == conversations.TABLE:
+            _delete_messages(connection, ids)
+        connection.execute(delete(table).where(table.c.id.in_(ids)))
         _forget_derived(connection, table, rows, discount=discount)
+        if of_person:
+            forgetting.forget_origin(connection, table, rows)
     return rows
+
+
+def _delete_messages(connection: Connection, ids: Sequence[int]) -> None:
+    """Said here as well as by the foreign keys, which a host's SQLite does not obey unless it is told to."""
+    messages, advice = tables.table(conversations.MESSAGES), tables.table(recommendations.TABLE)
+    connection.execute(delete(messages).where(messages.c.conversation_id.in_(ids)))
+    connection.execute(update(advice).where(advice.c.conversation_id.in_(ids)).values(conversation_id=None))
 
 
 def _oldest_first(table: Table) -> list[ColumnElement[Any]]:
     return [table.c[name] for name in (_time_name(table), "id") if name in table.c]
 
 
-def _needed(table: Table, *, discount: bool) -> list[str]:
+def _needed(table: Table, *, discount: bool) -> set[str]:
     names = {"id"}
     if table.name == _SIGNALS:
         names.add("signal_id")
     if discount and table.name in FAMILIES:
         names.update(counted_columns(FAMILIES[table.name]))
-    return sorted(names)
+    return names
 
 
 def _forget_derived(connection: Connection, table: Table, rows: Sequence[Row[Any]], *, discount: bool) -> None:

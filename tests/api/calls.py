@@ -27,6 +27,7 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "logQuery": {"query_data": query_data(), "response_data": response_data()},
     "resolveOutcomes": {"candles": [_CANDLES]},
     "cleanup": {"days_to_keep": 90},
+    "forgetUser": {"user_id": "nobody"},
     "startConversation": {"user_id": "u1", "chat_id": "c1"},
     "addMessage": {"role": "user", "content": "Gold?"},
     "endConversation": {},
