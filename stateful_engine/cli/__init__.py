@@ -15,6 +15,7 @@ from stateful_engine.cli.import_journal import import_journal_command
 from stateful_engine.cli.keys import keys
 from stateful_engine.cli.openapi import openapi
 from stateful_engine.cli.resolve import resolve
+from stateful_engine.cli.rollup import rollup
 from stateful_engine.cli.spool import spool
 from stateful_engine.cli.worker import worker
 
@@ -32,6 +33,7 @@ for _command in (
     keys,
     openapi,
     resolve,
+    rollup,
     spool,
     worker,
 ):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from stateful_engine.domain.clock import from_epoch_us
-from stateful_engine.domain.periods import LENGTH, Grain, ceil_to, floor_to, period_of
+from stateful_engine.domain.periods import LENGTH, Grain, ceil_to, floor_to, period_of, span
 from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
 from stateful_engine.storage.rollup_marks import Mark
 from stateful_engine.storage.rollup_measures import INTERACTIONS, Family
@@ -14,6 +14,14 @@ from stateful_engine.storage.rollup_sql import run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+
+Progress = Callable[[str, int, int], None]
+"""Called with the name of a table, how many days of it are done, and how many there are."""
+
+
+def silent(table: str, done: int, total: int) -> None:
+    """Progress that nobody watches."""
 
 
 def begin(connection: Connection) -> None:
@@ -26,7 +34,7 @@ def begin(connection: Connection) -> None:
         run(connection, "LOCK TABLE {schema}rollup_marks IN SHARE ROW EXCLUSIVE MODE")
 
 
-def build(connection: Connection, family: Family, mark: Mark) -> None:
+def build(connection: Connection, family: Family, mark: Mark, *, progress: Progress = silent) -> None:
     """Count all rows that are stored. The transaction has begun with `begin` and claimed the lock.
 
     Hours whose rows were deleted while their counts were kept stay as they are. The rows that notes of hosts speak of
@@ -34,8 +42,11 @@ def build(connection: Connection, family: Family, mark: Mark) -> None:
     """
     since = ceil_to(Grain.HOUR, mark.forgotten)
     _clear(connection, family, since)
+    first, newest = rollup_sql.ends(connection, family)
+    total = span(Grain.DAY, floor_to(Grain.DAY, max(first, since)), newest + LENGTH[Grain.DAY])
     for begin, end in _days(connection, family, since):
         rollup_sql.fill(connection, family, rollup_sql.created_between(begin, end))
+        progress(family.source, period_of(Grain.DAY, begin) - total[0] + 1, total[1] - total[0] + 1)
     rollup_sets.fill(connection, family, rollup_sql.created_between(since or None, None))
     if family is INTERACTIONS:
         funnel.rebuild(connection)

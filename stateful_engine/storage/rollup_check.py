@@ -23,6 +23,7 @@ from stateful_engine.domain.periods import (
     span,
 )
 from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
+from stateful_engine.storage.rollup_build import Progress, silent
 from stateful_engine.storage.rollup_marks import COARSE, Mark
 from stateful_engine.storage.rollup_measures import ALL, INTERACTIONS, Family
 from stateful_engine.storage.rollup_sql import run
@@ -45,16 +46,18 @@ class Difference:
         return f"{self.table}: {self.grain.lower()} of {self.begin}, {self.what}: {self.surplus:+d}"
 
 
-def differences(connection: Connection, family: Family) -> Iterator[Difference]:
+def differences(connection: Connection, family: Family, *, progress: Progress = silent) -> Iterator[Difference]:
     """What is kept otherwise than the rows and the finer periods say; nothing when all is well.
 
     Hours whose rows were deleted while their figures were kept are not compared.
     """
     mark = rollup_marks.mark_of(connection, family) or rollup_marks.NO_MARK
     since = ceil_to(Grain.HOUR, mark.forgotten)
-    for begin, end in _seasons(connection, family, since):
+    seasons = _seasons(connection, family, since)
+    for begin, end in seasons:
         yield from _cells_against_rows(connection, family, begin, end)
         yield from _sets_against_rows(connection, family, begin, end)
+        progress(family.source, *((moment - seasons[0][0]) // LENGTH[Grain.DAY] for moment in (end, seasons[-1][1])))
     yield from _coarse_against_fine(connection, family, mark)
     if family is INTERACTIONS and not mark.forgotten:
         wrong = funnel.differing(connection)
@@ -64,8 +67,6 @@ def differences(connection: Connection, family: Family) -> Iterator[Difference]:
 
 def _seasons(connection: Connection, family: Family, since: int) -> list[tuple[int, int]]:
     """The seasons that have rows or cells, one after another, so that memory stays bounded."""
-    made = rollup_sql.moment_sql(connection, "created_at")
-    rows = run(connection, f"SELECT min({made}), max({made}) FROM {{schema}}{family.source}").one()
     hours = span(Grain.HOUR, 0, STRIDE * LENGTH[Grain.HOUR])
     kept = run(
         connection,
@@ -73,7 +74,7 @@ def _seasons(connection: Connection, family: Family, since: int) -> list[tuple[i
         f"AND period BETWEEN {hours[0]} AND {hours[1]}",
         {"all": ALL},
     ).one()
-    moments = [moment for moment in rows if moment is not None]
+    moments = [moment for moment in rollup_sql.ends(connection, family) if moment]
     moments += [begin_of(period) for period in kept if period is not None]
     if not moments:
         return []

@@ -48,6 +48,15 @@ def cells_of_rows(
     return [(row[0], row[1], dict(zip(family.measures, row[2:], strict=True))) for row in found]
 
 
+def ends(connection: Connection, family: Family) -> tuple[int, int]:
+    """When the first and the last row of a table were made, in microseconds; both 0 when it is empty."""
+    found = []
+    for which in ("min", "max"):
+        inner = f"SELECT {which}(created_at) AS at FROM {{schema}}{family.source}"
+        found.append(run(connection, f"SELECT {moment_sql(connection, 'n.at')} FROM ({inner}) AS n").scalar() or 0)
+    return found[0], found[1]
+
+
 def rows(connection: Connection, family: Family, begin: int, end: int) -> list[dict[str, Any]]:
     """The rows of a short time as `rollup_measures.cells_of` takes them."""
     sql = Sql(connection.dialect.name)

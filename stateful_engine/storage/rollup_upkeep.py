@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stateful_engine.storage import rollup_build, rollup_check, rollup_marks, rollups
+from stateful_engine.storage.rollup_build import Progress, silent
 from stateful_engine.storage.rollup_check import Difference
 from stateful_engine.storage.rollup_measures import FAMILIES, Family
 
@@ -26,18 +27,18 @@ def catch_up(database: Database, family: Family) -> None:
             rollups.settle(connection, family, rollups.Changes())
 
 
-def rebuild(database: Database, families: tuple[Family, ...] = ALL_FAMILIES) -> None:
+def rebuild(database: Database, families: tuple[Family, ...] = ALL_FAMILIES, *, progress: Progress = silent) -> None:
     """Make the pre-aggregates again from the rows that are stored; writers wait meanwhile, and their spool keeps all.
 
     What was deleted by a cleanup that kept the figures stays counted.
     """
-    with database.connection() as connection:
-        rollup_build.begin(connection)
-        for family in families:
-            rollup_build.build(connection, family, rollup_marks.claim(connection, family))
+    for family in families:
+        with database.connection() as connection:
+            rollup_build.begin(connection)
+            rollup_build.build(connection, family, rollup_marks.claim(connection, family), progress=progress)
 
 
-def check(database: Database, *, most: int = 100) -> list[Difference]:
+def check(database: Database, *, most: int = 100, progress: Progress = silent) -> list[Difference]:
     """What is kept otherwise than the rows say, at most `most` of it; writers wait meanwhile."""
     for family in ALL_FAMILIES:
         catch_up(database, family)
@@ -45,5 +46,9 @@ def check(database: Database, *, most: int = 100) -> list[Difference]:
         rollup_build.begin(connection)
         for family in ALL_FAMILIES:
             rollups.settle(connection, family, rollups.Changes())
-        found = (wrong for family in ALL_FAMILIES for wrong in rollup_check.differences(connection, family))
+        found = (
+            wrong
+            for family in ALL_FAMILIES
+            for wrong in rollup_check.differences(connection, family, progress=progress)
+        )
         return list(islice(found, most))
