@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, Strict
 from stateful_engine.api import fields
 from stateful_engine.api.analytics import Report
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter
-from stateful_engine.api.memory import Object, Record
+from stateful_engine.api.memory import Object, Record, known_row, row_id
 from stateful_engine.api.schemas import Body, Envelope, Query
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import NotFoundError
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
 
 NAME = PathParameter("name", "The experiment's name.", "prompt-v2")
+SNAPSHOT = row_id("snapshot_id", "snapshot")
 Share = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
 Seconds = Annotated[int, fields.WholeNumber(1, 366 * 86_400)]
 Clusters = Annotated[int, fields.WholeNumber(2, 10**9)]
@@ -115,6 +116,14 @@ class PlanBody(EmptyBody):
     signals_per_cluster: Positive = Field(default=1.0, description="Signals per cluster.")
 
 
+class SelfTestBody(EmptyBody):
+    """Which metric is tried, and how often."""
+
+    metric: fields.Name | None = Field(default=None, description="The metric; the first primary one if left out.")
+    runs: Annotated[int, fields.WholeNumber(100, 1000)] = Field(default=1000, description="How many random splits.")
+    seed: Annotated[int, fields.WholeNumber(0, 2**31)] = Field(default=1, description="The same seed, the same splits.")
+
+
 class ListQuery(Query):
     """How many to list."""
 
@@ -153,6 +162,24 @@ class ResultsReply(Envelope):
     """The verdict and every figure behind it."""
 
     results: Report
+
+
+class SnapshotReply(Envelope):
+    """Results that were kept, which nothing changes any more."""
+
+    snapshot: Record
+
+
+class SnapshotsReply(Envelope):
+    """Kept results, newest first."""
+
+    snapshots: list[Record]
+
+
+class SelfTestReply(Envelope):
+    """How often chance looked like a winner."""
+
+    aa_test: Report
 
 
 class ExperimentHealthReply(Envelope):
@@ -235,13 +262,32 @@ def expose(runtime: Runtime, call: Call[Nothing, ExposureBody]) -> Answer:
 
 def results(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
     """The verdict so far."""
-    runtime.recorder.catch_up()
     return {"results": _of(runtime).results(_name(call))}
+
+
+def keep(runtime: Runtime, call: Call[Nothing, EmptyBody]) -> Answer:
+    """Keep the results as they are now."""
+    return {"snapshot": _of(runtime).snapshot(_name(call))}
+
+
+def kept(runtime: Runtime, call: Call[ListQuery, Nothing]) -> Answer:
+    """The kept results."""
+    return {"snapshots": _of(runtime).snapshots(_name(call), call.query.limit)}
+
+
+def one_kept(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
+    """Results as they were."""
+    return {"snapshot": _of(runtime).get_snapshot(_name(call), known_row(call, "snapshot_id"))}
+
+
+def self_test(runtime: Runtime, call: Call[Nothing, SelfTestBody]) -> Answer:
+    """How often chance looks like a winner."""
+    body = call.body
+    return {"aa_test": _of(runtime).aa_test(_name(call), body.metric, runs=body.runs, seed=body.seed).as_dict()}
 
 
 def health(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
     """Whether the numbers can be trusted."""
-    runtime.recorder.catch_up()
     found = _of(runtime).results(_name(call))
     return {"health": {**found["health"], "maturity": found["maturity"], "state": found["verdict"]["state"]}}
 
@@ -262,8 +308,13 @@ def _name(call: Call[Any, Any]) -> str:
     return name
 
 
-def _of(runtime: Runtime) -> Experiments:
-    return Experiments(runtime.database)
+def _of(_: Runtime) -> Experiments:
+    """Those of the current app, which knows its candles."""
+    return Experiments()
+
+
+def _parameters(path: str) -> tuple[PathParameter, ...]:
+    return tuple(parameter for parameter in (NAME, SNAPSHOT) if f"<{parameter.name}>" in path)
 
 
 def _write(name: str, path: str, *, summary: str, description: str, handler: Any, body: Any, **more: Any) -> Operation:
@@ -277,7 +328,7 @@ def _write(name: str, path: str, *, summary: str, description: str, handler: Any
         handler=handler,
         body_model=body,
         response_model=more.pop("response", ExperimentReply),
-        path_parameters=(NAME,) if "<name>" in path else (),
+        path_parameters=_parameters(path),
         statuses=(404, 409),
         in_actions=False,
         tag="experiments",
@@ -297,7 +348,7 @@ def _read(
         handler=handler,
         query_model=more.pop("query", Nothing),
         response_model=response,
-        path_parameters=(NAME,) if "<name>" in path else (),
+        path_parameters=_parameters(path),
         statuses=(404,) if "<name>" in path else (),
         in_actions=False,
         tag="experiments",
@@ -398,6 +449,41 @@ OPERATIONS = (
         description="The verdict so far with its reason and every figure behind it.",
         handler=results,
         response=ResultsReply,
+    ),
+    _write(
+        "keepExperimentResults",
+        f"{ONE}/snapshots",
+        summary="Keep the results",
+        description="Keeps the results as they are now, unchangeably.",
+        handler=keep,
+        body=EmptyBody,
+        response=SnapshotReply,
+    ),
+    _read(
+        "getExperimentSnapshots",
+        f"{ONE}/snapshots",
+        summary="List kept results",
+        description="The results that were kept, newest first; ending an experiment keeps them too.",
+        handler=kept,
+        response=SnapshotsReply,
+        query=ListQuery,
+    ),
+    _read(
+        "getExperimentSnapshot",
+        f"{ONE}/snapshots/<snapshot_id>",
+        summary="Show kept results",
+        description="The results as they were when they were kept.",
+        handler=one_kept,
+        response=SnapshotReply,
+    ),
+    _write(
+        "runExperimentSelfTest",
+        f"{ONE}/aa-test",
+        summary="Test a metric on itself",
+        description="Splits the results at random again and again: how often does chance look like a winner?",
+        handler=self_test,
+        body=SelfTestBody,
+        response=SelfTestReply,
     ),
     _read(
         "getExperimentHealth",

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 from flask.cli import AppGroup
 
-from stateful_engine.domain.planning import aa_test
 from stateful_engine.errors import StatefulEngineError
-from stateful_engine.globals import current_runtime
 from stateful_engine.services.experiments import Experiments
+
+CANDLES = click.option(
+    "--candles",
+    type=click.Path(path_type=Path),
+    help="Folder of candles by which open signals are marked to market; STATEFUL_CANDLES when left out.",
+)
 
 ab = AppGroup("ab", help="Experiments: create, start, assign, judge, declare.")
 
@@ -77,10 +82,10 @@ def assign(name: str, user_id: str) -> None:
 @ab.command("results")
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Every figure, as JSON.")
-def results(name: str, as_json: bool) -> None:
+@CANDLES
+def results(name: str, as_json: bool, candles: Path | None) -> None:
     """The verdict so far."""
-    current_runtime().recorder.catch_up()
-    found = _called(lambda: _experiments().results(name))
+    found = _called(lambda: _experiments(candles).results(name))
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
@@ -88,6 +93,31 @@ def results(name: str, as_json: bool) -> None:
     for arm, figures in found["arms"].items():
         metric = figures["metrics"]["expectancy_r"]
         click.echo(f"  {arm}: {figures['signals']} signals, expectancy {metric['mean']} R (n {metric['n']})")
+
+
+@ab.command("keep")
+@click.argument("name")
+@CANDLES
+def keep(name: str, candles: Path | None) -> None:
+    """Keep the results as they are now, unchangeably."""
+    _show(lambda: _experiments(candles).snapshot(name))
+
+
+@ab.command("snapshots")
+@click.argument("name")
+def snapshots(name: str) -> None:
+    """The kept results, newest first."""
+    for kept in _called(lambda: _experiments().snapshots(name)):
+        verdict = kept["results"]["verdict"]
+        click.echo(f"{kept['snapshot_id']:>6}  {kept['taken_at']}  v{kept['version']}  {verdict['state']}")
+
+
+@ab.command("snapshot")
+@click.argument("name")
+@click.argument("snapshot_id", type=click.IntRange(min=1))
+def snapshot(name: str, snapshot_id: int) -> None:
+    """Results as they were when they were kept."""
+    _show(lambda: _experiments().get_snapshot(name, snapshot_id))
 
 
 @ab.command("plan")
@@ -105,16 +135,18 @@ def plan(metric: str, mde: float, **details: Any) -> None:
 
 @ab.command("aa-test")
 @click.argument("name")
+@click.option("--metric", help="The metric to try; the first primary one when left out.")
 @click.option("--runs", type=click.IntRange(100, 100_000), default=1000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-def self_test(name: str, runs: int, seed: int) -> None:
+@CANDLES
+def self_test(name: str, metric: str | None, candles: Path | None, **options: Any) -> None:
     """Split the results of an experiment at random again and again: how often does chance look like a winner?"""
-    values = _called(lambda: _experiments().matured(name))
-    _show(lambda: aa_test([r for _, r in values], [cluster for cluster, _ in values], runs=runs, seed=seed).as_dict())
+    _show(lambda: _experiments(candles).aa_test(name, metric, **options).as_dict())
 
 
-def _experiments() -> Experiments:
-    return Experiments(current_runtime().database)
+def _experiments(candles: Path | None = None) -> Experiments:
+    """Those of the current app; its own folder of candles counts unless another is named."""
+    return Experiments(candles=candles)
 
 
 def _show(call: Any) -> None:

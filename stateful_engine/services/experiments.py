@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -24,25 +25,33 @@ from stateful_engine.domain.experiment_design import (
     serve,
     unit_of,
 )
-from stateful_engine.domain.planning import Plan, plan
+from stateful_engine.domain.experiment_metrics import metric_spec
+from stateful_engine.domain.planning import AATest, Plan, aa_test, plan
 from stateful_engine.errors import (
+    ConfigurationError,
     ConflictError,
     Fault,
     InvalidInputError,
     NotFoundError,
     StatefulEngineError,
 )
+from stateful_engine.globals import current_runtime
 from stateful_engine.logging import logger
 from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
-from stateful_engine.services.trial_reports import Mark, gather, report
-from stateful_engine.storage import experiments
-from stateful_engine.storage.experiments import Experiment
+from stateful_engine.services.trial_marks import CandleMarks, Mark, Valuation, marked_by, unknown
+from stateful_engine.services.trial_reports import gather, report
+from stateful_engine.storage import experiments, outcomes
+from stateful_engine.storage.experiments import Experiment, Snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from stateful_engine.extension import StatefulEngine
+    from stateful_engine.storage.database import Database
+
+BATCH = 500
 CONTROL = "A"
 DEFAULT_HORIZON = timedelta(days=1)
 DEFAULT_BLOCK = timedelta(hours=4)
@@ -90,6 +99,21 @@ class Experiments(Bound):
     >>> with experiments.exposed(assignment):
     ...     answer_with(assignment.config)
     """
+
+    def __init__(
+        self,
+        source: StatefulEngine | Database | str | os.PathLike[str] | None = None,
+        *,
+        db_path: str | os.PathLike[str] | None = None,
+        database_url: str | None = None,
+        candles: Any = None,
+    ) -> None:
+        """As the other services; `candles` is what signals that are open at their horizon are marked to market by.
+
+        A folder or anything else that `resolve_outcomes` takes; inside an app it is `STATEFUL_CANDLES` when left out.
+        """
+        super().__init__(source, db_path=db_path, database_url=database_url)
+        self._candles = candles
 
     # Their life
 
@@ -155,8 +179,10 @@ class Experiments(Bound):
         """Change the design. A draft is changed in place; once started, coverage may grow, anything else starts a new
         version whose units are dealt anew.
         """
+        only_coverage = set(design) == {"coverage"}
+        kept = None if only_coverage or self.get(name)["started_at"] is None else self.results(name)
         with self._changing(name) as (session, row):
-            if row.started_at is not None and set(design) == {"coverage"}:
+            if row.started_at is not None and only_coverage:
                 row.coverage = check_coverage_growth(row.coverage, _number(design["coverage"], "coverage"))
                 return _shown(row)
             values = _row_of(
@@ -169,7 +195,7 @@ class Experiments(Bound):
             for column in set(values) - {"name", "created_at", "version"}:
                 setattr(row, column, values[column])
             if row.started_at is not None:
-                _keep_snapshot(session, row, self._results_of(session, row, None))
+                _keep_snapshot(session, row, kept or self._results_of(session, row, unknown))
                 row.version += 1
                 row.started_at, row.ended_at, row.winner = clock.now(), None, None
                 row.active, row.paused = True, False
@@ -285,42 +311,59 @@ class Experiments(Bound):
     def results(self, name: str, *, mark: Mark | None = None) -> dict[str, Any]:
         """The verdict so far with every figure behind it.
 
-        `mark(symbol, at)` gives the last price at or before a moment, for signals that are still open at their horizon;
-        without it they are reported as unmarked.
+        Signals that are still open at their horizon are marked to market by the candles, or by `mark(symbol, at)`,
+        which gives the last price at or before a moment; without either they are reported as unmarked.
         """
         self._catch_up()
         with self._database.reading() as session:
-            return self._results_of(session, _required(experiments.find(session, name), name), mark)
+            return self._results_of(session, _required(experiments.find(session, name), name), self._valuation(mark))
 
-    def matured(self, name: str, *, mark: Mark | None = None) -> list[tuple[str, float]]:
-        """The matured results of both arms together as (cluster, R), for an A/A test of the metric."""
+    def aa_test(
+        self, name: str, metric: str | None = None, *, runs: int = 1000, seed: int = 1, mark: Mark | None = None
+    ) -> AATest:
+        """How often chance looks like a winner: the results so far, split at random `runs` times.
+
+        `metric` is one of `domain.experiment_metrics.METRICS`, the first primary one when left out.
+        """
         self._catch_up()
         with self._database.reading() as session:
             row = _required(experiments.find(session, name), name)
+            wanted = metric_spec(metric or row.primary_metric).name
             rows = experiments.exposed_signals(session, row.name, row.started_at or row.created_at)
-            arms, _ = gather(_running(row).design, rows, now=clock.now(), mark=mark)
-        return [pair for arm in arms.values() for pair in arm.matured]
+            arms, _ = gather(_running(row).design, rows, now=clock.now(), value=self._valuation(mark))
+        pairs = [pair for arm in arms.values() for pair in arm.pairs(wanted)]
+        return aa_test([value for _, value in pairs], [cluster for cluster, _ in pairs], runs=runs, seed=seed)
 
     def snapshot(self, name: str, *, mark: Mark | None = None) -> dict[str, Any]:
         """Keep the results as they are now, unchangeably, and return them."""
         results = self.results(name, mark=mark)
         with self._changing(name) as (session, row):
-            return {**results, "snapshot_id": _keep_snapshot(session, row, results)}
+            return _snapshot_dict(_keep_snapshot(session, row, results))
 
-    def snapshots(self, name: str) -> list[dict[str, Any]]:
+    def snapshots(self, name: str, limit: int = 50) -> list[dict[str, Any]]:
         """The kept results, newest first."""
         with self._database.reading() as session:
             row = _required(experiments.find(session, name), name)
-            return [
-                {"snapshot_id": one.id, "taken_at": one.taken_at.isoformat(), "results": one.results}
-                for one in experiments.snapshots(session, row.id)
-            ]
+            found = experiments.snapshots(session, row.id, limit=inputs.limit(limit, most=100))
+            return [_snapshot_dict(one) for one in found]
+
+    def get_snapshot(self, name: str, snapshot_id: int) -> dict[str, Any]:
+        """The results as they were when this snapshot was kept; raises `NotFoundError`."""
+        with self._database.reading() as session:
+            row = _required(experiments.find(session, name), name)
+            found = experiments.snapshot(session, row.id, inputs.whole(snapshot_id, "snapshot_id"))
+            if found is None:
+                raise NotFoundError(
+                    f"{name!r} has no snapshot {str(snapshot_id)[:40]}; list them with snapshots",
+                    code="SNAPSHOT_NOT_FOUND",
+                )
+            return _snapshot_dict(found)
 
     def plan(self, metric: str, mde: float, sd: float | None = None, **details: Any) -> Plan:
         """How many signals and weeks it takes to find a true difference of `mde`; see `domain.planning.plan`."""
         return plan(metric, mde, sd, **details)
 
-    def _results_of(self, session: Session, row: Experiment, mark: Mark | None) -> dict[str, Any]:
+    def _results_of(self, session: Session, row: Experiment, value: Valuation) -> dict[str, Any]:
         now = clock.now()
         design = _running(row).design
         since = row.started_at or row.created_at
@@ -329,7 +372,27 @@ class Experiments(Bound):
         failures = experiments.failed_queries(session, row.name, since)
         found = experiments.exposed_signals(session, row.name, since)
         shown = {"status": _status(row).value, "winner": row.winner}
-        return shown | report(design, found, now=now, days=days, units=units, failures=failures, mark=mark)
+        return shown | report(design, found, now=now, days=days, units=units, failures=failures, value=value)
+
+    def _valuation(self, mark: Mark | None = None) -> Valuation:
+        """What open signals are worth, by whoever knows prices here; a folder that is not there knows none."""
+        if mark is not None:
+            return marked_by(mark)
+        if self._candles is not None:
+            return CandleMarks(self._candles, self._stop_moves)
+        folder = current_runtime().settings.candles if self._own is None else None
+        try:
+            return unknown if folder is None else CandleMarks(folder, self._stop_moves)
+        except ConfigurationError as error:
+            logger.warning("open signals are not marked to market: %s", error.message)
+            return unknown
+
+    def _stop_moves(self, signal_ids: Sequence[str]) -> dict[str, list[tuple[datetime, float]]]:
+        found: dict[str, list[tuple[datetime, float]]] = {}
+        with self._database.reading() as session:
+            for first in range(0, len(signal_ids), BATCH):
+                found |= outcomes.stop_moves(session, signal_ids[first : first + BATCH])
+        return found
 
     @contextmanager
     def _changing(self, name: str) -> Iterator[tuple[Session, Experiment]]:
@@ -453,9 +516,18 @@ def _refuse_overlap(session: Session, row: Experiment) -> None:
         raise ConflictError(f"the slice of layer {wanted[0]!r} overlaps {', '.join(conflicts)}; choose a free slice")
 
 
-def _keep_snapshot(session: Session, row: Experiment, results: Mapping[str, Any]) -> int:
+def _keep_snapshot(session: Session, row: Experiment, results: Mapping[str, Any]) -> Snapshot:
     values = {"experiment_id": row.id, "version": row.version, "taken_at": clock.now(), "results": dict(results)}
     return experiments.add_snapshot(session, values)
+
+
+def _snapshot_dict(row: Snapshot) -> dict[str, Any]:
+    return {
+        "snapshot_id": row.id,
+        "version": row.version,
+        "taken_at": row.taken_at.isoformat(),
+        "results": row.results,
+    }
 
 
 def _shown(row: Experiment) -> dict[str, Any]:

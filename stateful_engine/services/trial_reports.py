@@ -6,8 +6,8 @@ one cluster. Nothing is joined by person afterwards: what a record was made unde
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,10 +18,8 @@ from stateful_engine.domain.moments import RatioMoments, Summary, cluster_moment
 from stateful_engine.domain.trial_health import CrossedUnits, crossed_units
 from stateful_engine.domain.verdict import Arm, Evidence, Measured, Thresholds, Verdict, judge
 from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.services.trial_marks import OpenTrade, Valuation, unknown
 from stateful_engine.storage.experiments import ExposedRow
-
-Mark = Callable[[str, datetime], "float | None"]
-"""The last price of a symbol at or before a moment, or None when it is not known."""
 
 ARMS = ("A", "B")
 
@@ -47,20 +45,49 @@ class ArmData:
 
     def summary(self, metric: str) -> Summary:
         """The moments of a metric, clustered."""
-        if metric == "worst_r":
-            worst: dict[str, float] = {}
-            for cluster, r in self.matured:
-                worst[cluster] = min(r, worst.get(cluster, r))
-            return moments(worst.values())
-        return cluster_moments(self.values[metric])
+        pairs = self.pairs(metric)
+        return moments([value for _, value in pairs]) if metric == "worst_r" else cluster_moments(pairs)
+
+    def pairs(self, metric: str) -> list[tuple[str, float]]:
+        """The values of a metric as (cluster, value); of the worst R there is one per cluster."""
+        if metric != "worst_r":
+            return self.values[metric]
+        worst: dict[str, float] = {}
+        for cluster, r in self.matured:
+            worst[cluster] = min(r, worst.get(cluster, r))
+        return list(worst.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What there is to know about the result of one signal, for the arm that it belongs to."""
+
+    arm: ArmData
+    signal: ExposedSignal
+    confidence: float | None
+    trade: OpenTrade
+
+    def count(self, price: float | None, *, now: datetime, horizon: timedelta) -> None:
+        """Add it to its arm, worth `price` if it was still open at its horizon."""
+        arm, cluster = self.arm, self.signal.cluster
+        known = matured_value(replace(self.signal, mark_price=price), now=now, horizon=horizon)
+        arm.counts[known.ripeness.value] += 1
+        if known.r is not None:
+            won = 1.0 if known.r > 0 else 0.0
+            arm.matured.append((cluster, known.r))
+            arm.add("expectancy_r", cluster, known.r)
+            arm.add("win_rate", cluster, won)
+            if self.confidence is not None:
+                arm.add("brier", cluster, (self.confidence / 100 - won) ** 2)
 
 
 def gather(
-    design: ExperimentDesign, rows: Iterable[ExposedRow], *, now: datetime, mark: Mark | None = None
+    design: ExperimentDesign, rows: Iterable[ExposedRow], *, now: datetime, value: Valuation = unknown
 ) -> tuple[dict[str, ArmData], CrossedUnits]:
     """Both arms from the exposed signals, and how many units saw more than one variant."""
     arms = {name: ArmData() for name in ARMS}
     seen: set[tuple[str, str]] = set()
+    still_open: list[_Result] = []
     for row in rows:
         arm = arms.get(row.signal.variant or "")
         if arm is None:
@@ -69,7 +96,15 @@ def gather(
         unit = unit_on(row) or (None if design.design is Design.USER else cluster)
         if unit is not None:
             seen.add((unit, str(row.signal.variant)))
-        _count(arm, row, cluster, design.horizon, now=now, mark=mark)
+        _count_acts(arm, row, cluster)
+        result = _result(arm, row, cluster, design.horizon)
+        if matured_value(result.signal, now=now, horizon=design.horizon).ripeness is Ripeness.UNMARKED:
+            still_open.append(result)
+        else:
+            result.count(None, now=now, horizon=design.horizon)
+    prices = value([result.trade for result in still_open])
+    for result, price in zip(still_open, prices, strict=True):
+        result.count(price, now=now, horizon=design.horizon)
     crossing = CrossedUnits() if design.design is Design.PAIRED else crossed_units(seen)
     return arms, crossing
 
@@ -91,20 +126,10 @@ def unit_on(row: ExposedRow) -> str | None:
     return unit if isinstance(unit, str) else None
 
 
-def _count(
-    arm: ArmData, row: ExposedRow, cluster: str, horizon: timedelta, *, now: datetime, mark: Mark | None
-) -> None:
+def _count_acts(arm: ArmData, row: ExposedRow, cluster: str) -> None:
+    """What is known of a signal whatever becomes of it: what people did with it, and its query."""
     signal, query = row.signal, row.query
     arm.signals += 1
-    known = matured_value(_exposed(row, cluster, horizon, mark), now=now, horizon=horizon)
-    arm.counts[known.ripeness.value] += 1
-    if known.r is not None:
-        won = 1.0 if known.r > 0 else 0.0
-        arm.matured.append((cluster, known.r))
-        arm.add("expectancy_r", cluster, known.r)
-        arm.add("win_rate", cluster, won)
-        if signal.confidence is not None:
-            arm.add("brier", cluster, (signal.confidence / 100 - won) ** 2)
     arm.add("execution_rate", cluster, float(signal.is_executed))
     arm.add("click_rate", cluster, float(row.clicks > 0))
     arm.add("feedback", cluster, row.rating)
@@ -115,11 +140,10 @@ def _count(
         arm.add("error_rate", cluster, 0.0 if query.is_successful else 1.0)
 
 
-def _exposed(row: ExposedRow, cluster: str, horizon: timedelta, mark: Mark | None) -> ExposedSignal:
+def _result(arm: ArmData, row: ExposedRow, cluster: str, horizon: timedelta) -> _Result:
     signal = row.signal
-    marked = None if mark is None or signal.symbol is None else mark(signal.symbol, signal.created_at + horizon)
     stop = signal.initial_stop_loss if signal.initial_stop_loss is not None else signal.stop_loss
-    return ExposedSignal(
+    exposed = ExposedSignal(
         cluster,
         signal.created_at,
         signal.action,
@@ -128,9 +152,20 @@ def _exposed(row: ExposedRow, cluster: str, horizon: timedelta, mark: Mark | Non
         exit_price=signal.exit_price,
         closed_at=signal.closed_at,
         r=signal.r_multiple,
-        mark_price=marked,
         filled=signal.outcome != Outcome.UNFILLED.value,
     )
+    trade = OpenTrade(
+        signal.signal_id,
+        signal.symbol,
+        signal.timeframe,
+        side=signal.action,
+        entry_price=signal.entry_price,
+        stop_loss=stop,
+        take_profit=signal.take_profit,
+        created_at=signal.created_at,
+        due=signal.created_at + horizon,
+    )
+    return _Result(arm, exposed, signal.confidence, trade)
 
 
 def evidence_of(
@@ -188,10 +223,10 @@ def report(
     days: float,
     units: Mapping[str, int],
     failures: Mapping[str, tuple[int, int]],
-    mark: Mark | None = None,
+    value: Valuation = unknown,
 ) -> dict[str, Any]:
     """The results as JSON: the verdict, both arms with every metric, maturity and health."""
-    arms, crossing = gather(design, rows, now=now, mark=mark)
+    arms, crossing = gather(design, rows, now=now, value=value)
     for name, (total, failed) in failures.items():
         if name in arms:
             arms[name].values["error_rate"] = [(f"query:{i}", float(i < failed)) for i in range(total)]

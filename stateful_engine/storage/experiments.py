@@ -242,12 +242,12 @@ def failed_queries(session: Session, name: str, since: datetime) -> dict[str, tu
 # Snapshots
 
 
-def add_snapshot(session: Session, values: Mapping[str, Any]) -> int:
-    """Keep results as they are now; returns the snapshot's id."""
+def add_snapshot(session: Session, values: Mapping[str, Any]) -> Snapshot:
+    """Keep results as they are now."""
     row = Snapshot(**values)
     session.add(row)
     session.flush()
-    return row.id
+    return row
 
 
 def snapshots(session: Session, experiment_id: int, *, limit: int = 50) -> Sequence[Snapshot]:
@@ -256,6 +256,11 @@ def snapshots(session: Session, experiment_id: int, *, limit: int = 50) -> Seque
         select(Snapshot).where(Snapshot.experiment_id == experiment_id).order_by(Snapshot.id.desc()).limit(limit)
     )
     return session.scalars(statement).all()
+
+
+def snapshot(session: Session, experiment_id: int, snapshot_id: int) -> Snapshot | None:
+    """A snapshot of this experiment, or None."""
+    return session.scalar(select(Snapshot).where(Snapshot.experiment_id == experiment_id, Snapshot.id == snapshot_id))
 
 
 def _kind(session: Session) -> Any:

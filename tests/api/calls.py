@@ -47,6 +47,8 @@ GOOD_BODIES: dict[str, dict[str, Any]] = {
     "declareWinner": {"variant": "B"},
     "assignVariant": {"user_id": "u1"},
     "reportExposure": {"unit": "u1", "variant": "A"},
+    "keepExperimentResults": {},
+    "runExperimentSelfTest": {"runs": 100},
 }
 """One good body per operation that takes one; every operation must be here."""
 
@@ -78,6 +80,9 @@ def place(client: FlaskClient, operation: Operation) -> str:
         body = {"ticket": "1"} if step == "executed" else {}
         answer = client.post(f"{PREFIX}/{folder}/{thing}/{step}", json=body)
         assert answer.status_code == 200, answer.text
+    if "<snapshot_id>" in url:
+        kept = client.post(f"{PREFIX}/{folder}/{thing}/snapshots", json={}).json["snapshot"]
+        url = url.replace("<snapshot_id>", str(kept["snapshot_id"]))
     return _filled(url, thing)
 
 

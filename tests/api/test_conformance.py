@@ -154,8 +154,18 @@ def _is_expected(case: Any, status: int, error: BaseException) -> bool:
     if kind == "RejectedPositiveData":
         return any(case.path.startswith(path) for path in BEYOND_SCHEMAS)
     if kind == "AcceptedNegativeData":
-        return status == 413 or (place in LENIENT and any(word in str(error) for word in SPELLINGS))
+        return (
+            status == 413
+            or (place in LENIENT and any(word in str(error) for word in SPELLINGS))
+            or _beside(case, error)
+        )
     return False
+
+
+def _beside(case: Any, error: BaseException) -> bool:
+    """Whether the fault is in the flat form of a signal whose nested form is there and is read instead."""
+    nested = isinstance(case.body, dict) and "signal_data" in case.body
+    return nested and case.path.endswith("/track-signal") and "/properties/signal_data" not in str(error)
 
 
 def test_no_request_was_a_server_error() -> None:
