@@ -104,6 +104,46 @@ class RequestInfo(NamedTuple):
         """What is known of a call that no request made: a job of a scheduler, a function of the host."""
         return cls(endpoint, method, {}, {}, None, None, None, None, None, None, None, None, None, _API)
 
+    def calling(self, tool: str, arguments: dict[str, Any], meta: Mapping[str, Any], settings: Settings) -> RequestInfo:
+        """The same caller with a tool of MCP; who asks in which conversation is what `_meta` says about it."""
+        params = _storable(arguments, settings.redact)
+        user = _told(meta, "openai/subject")
+        if settings.hash_user_ids:
+            params = people_of(settings).in_json(params)
+            user = user and people_of(settings).of(user)
+        return self._replace(
+            endpoint=f"mcp:{tool}",
+            method="MCP",
+            params=params,
+            lookup=arguments,
+            user_query=_sentence(params),
+            conversation_ref=_told(meta, "openai/session") or self.conversation_ref,
+            user_ref=user or self.user_ref,
+            request_id=self.request_id or _told(meta, "traceparent"),
+            source=InteractionSource.MCP.value,
+        )
+
+    @property
+    def attribution(self) -> dict[str, str]:
+        """What is known about the caller, by the columns of the query log."""
+        known = {
+            "user_agent": self.user_agent,
+            "ip_address": self.remote_addr,
+            "session_id": self.session_id,
+            "referer": self.referer,
+            "conversation_ref": self.conversation_ref,
+            "user_ref": self.user_ref,
+            "gpt_id": self.gpt_id,
+            "request_id": self.request_id,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+
+def _told(meta: Mapping[str, Any], name: str) -> str | None:
+    """A text of the metadata of a message, cut."""
+    value = meta.get(name)
+    return value[:MAX_HEADER_LENGTH] or None if isinstance(value, str) else None
+
 
 def source_of(agent: str | None) -> str:
     """The word of `InteractionSource` for a user agent; `API` for every agent that names no known door."""

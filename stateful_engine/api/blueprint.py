@@ -15,21 +15,19 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.access import is_open
-from stateful_engine.api import envelope
+from stateful_engine.api import envelope, mcp
 from stateful_engine.api.bodies import read_object
-from stateful_engine.api.contract import DOOR_KEY, Call, Nothing, Operation, Reply
+from stateful_engine.api.contract import DOOR_KEY, Call, Nothing, Operation
 from stateful_engine.api.cors import allow_origins
 from stateful_engine.api.door import Door
 from stateful_engine.api.failures import (
-    DisabledError,
     EndpointNotFoundError,
     MethodNotAllowedError,
     from_http,
     headers_of,
 )
-from stateful_engine.api.fitting import fitted
-from stateful_engine.api.idempotency import once
 from stateful_engine.api.operations import OPERATIONS, available_endpoints, methods_at
+from stateful_engine.api.performing import perform, refuse_writes_when_disabled
 from stateful_engine.api.validation import check_body, check_query, refuse
 from stateful_engine.errors import Fault, StatefulEngineError
 from stateful_engine.globals import current_runtime
@@ -52,7 +50,7 @@ ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRAC
 def register(app: Flask, runtime: Runtime) -> None:
     """Give `app` our routes; raises `ConfigurationError` when the app uses their names or URLs already."""
     settings = runtime.settings
-    routes = [(operation.method, operation.path) for operation in OPERATIONS]
+    routes = [("POST", mcp.PATH), *((operation.method, operation.path) for operation in OPERATIONS)]
     refuse_collisions(app, NAME, settings.url_prefix, routes)
     blueprint = build_blueprint(settings)
     app.register_blueprint(blueprint)
@@ -80,6 +78,7 @@ def build_blueprint(settings: Settings) -> Blueprint:
             methods=[operation.method],
             provide_automatic_options=False,
         )
+    blueprint.add_url_rule(mcp.PATH, "mcp", _mcp, methods=ALL_METHODS, provide_automatic_options=False)
     for rule in ("", "/", "/<path:rest>"):
         blueprint.add_url_rule(rule, "unknown", _unknown, methods=ALL_METHODS, provide_automatic_options=False)
     blueprint.register_error_handler(StatefulEngineError, _answer_error)
@@ -101,15 +100,8 @@ def answer(runtime: Runtime, operation: Operation, path: Mapping[str, str]) -> R
     envelope.timing()
     door: Door = current_app.extensions[DOOR_KEY]
     principal = door.admit(request, operation.scope) if operation.scope else door.greet(request)
-    if not runtime.settings.enabled and not operation.read_only:
-        raise DisabledError("the engine is switched off in this app and records nothing; set STATEFUL_ENABLED=true")
-    call = _read(runtime, operation, path, principal)
-
-    def act(call: Call[Any, Any]) -> Reply:
-        reply = operation.handler(runtime, call)
-        return reply if isinstance(reply, Reply) else Reply(reply)
-
-    return envelope.success(once(door.idempotency, operation, call, lambda: fitted(call, act)))
+    refuse_writes_when_disabled(runtime, operation)
+    return envelope.success(perform(runtime, operation, _read(runtime, operation, path, principal)))
 
 
 def _read(runtime: Runtime, operation: Operation, path: Mapping[str, str], principal: Principal) -> Call[Any, Any]:
@@ -125,6 +117,11 @@ def _read(runtime: Runtime, operation: Operation, path: Mapping[str, str], princ
     refuse(faults, missing_code=operation.missing_code)
     info = RequestInfo.from_request(request, runtime.settings)
     return Call(path, query, body, raw, info, principal)
+
+
+def _mcp() -> Response:
+    door: Door = current_app.extensions[DOOR_KEY]
+    return door.mcp.respond(door)
 
 
 def _unknown(rest: str = "") -> ResponseReturnValue:

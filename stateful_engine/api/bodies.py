@@ -37,19 +37,19 @@ class UnsupportedMediaTypeError(StatefulEngineError):
 
 def read_object(request: Request, *, most: int, missing_code: str) -> tuple[dict[str, Any], list[Fault]]:
     """The JSON object in the body, of at most `most` bytes however it was sent, and the numbers that are not finite."""
-    raw = _read(request, most=most)
+    raw = read_bytes(request, most=most)
     if not raw.strip():
         raise _malformed("the request has no body", "send a JSON object", missing_code)
     if not request.is_json:
         raise UnsupportedMediaTypeError("the body is not declared as JSON; send it with Content-Type: application/json")
-    value = _decode(raw)
+    value = decode(raw)
     if not isinstance(value, dict):
         kind = _kind(value)
         raise _malformed(f"the body is {kind} where a JSON object is expected", 'send an object, for example {"a": 1}')
-    return value, _infinite_numbers(value)
+    return value, infinite_numbers(value)
 
 
-def _read(request: Request, *, most: int) -> bytes:
+def read_bytes(request: Request, *, most: int) -> bytes:
     """The body; a declared length is refused before a byte is read, an undeclared one as soon as it is passed."""
     declared = request.content_length
     if declared is not None:
@@ -72,7 +72,8 @@ def _read_undeclared(request: Request, *, most: int) -> bytes:
     return b"".join(parts)
 
 
-def _decode(raw: bytes) -> Any:
+def decode(raw: bytes) -> Any:
+    """The JSON value in `raw`; raises `MalformedRequestError` for anything else."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -90,7 +91,8 @@ def _decode_tolerantly(raw: bytes) -> Any:
         raise _malformed(f"the body is not valid JSON{where}", "send one JSON object in UTF-8") from None
 
 
-def _infinite_numbers(value: dict[str, Any]) -> list[Fault]:
+def infinite_numbers(value: Any) -> list[Fault]:
+    """A fault for every number that is not finite; raises `MalformedRequestError` for what is nested too deeply."""
     faults = []
     for pointer, depth, item in _walk(value):
         if depth > MAX_DEPTH:

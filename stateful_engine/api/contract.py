@@ -73,10 +73,11 @@ class Operation:
     """One thing the API does.
 
     `path` is written as Flask writes it, below the prefix. `scope=None` means that nobody has to be known to call it.
-    `consequential` is what ChatGPT asks its user about before calling. `missing_code` names the 400 that says that a
-    required field is not there; `check_body` says what a model cannot, `forms` are schemas of which a body meets one.
+    `consequential` is what ChatGPT asks its user about before calling; what is `repeatable` does nothing more when it
+    is called again with the same input. `missing_code` names the 400 that says that a required field is not there;
+    `check_body` says what a model cannot, `forms` are schemas of which a body meets one.
     A body that may be sent nested or flat lists its containers in `nested` and what the flat form cannot do without
-    in `flat_required`; ChatGPT is offered the flat form. `response_model=None` is an answer that is no JSON.
+    in `flat_required`; ChatGPT and MCP are offered the flat form. `response_model=None` is an answer that is no JSON.
     """
 
     name: str
@@ -98,7 +99,9 @@ class Operation:
     nested: tuple[str, ...] = ()
     flat_required: tuple[str, ...] = ()
     consequential: bool = False
+    repeatable: bool = False
     in_actions: bool = True
+    in_mcp: bool = True
     content_type: str = "application/json"
     tag: str = "signals"
 

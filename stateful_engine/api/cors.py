@@ -22,7 +22,17 @@ EXPOSED = (
     "RateLimit-Reset",
     "WWW-Authenticate",
 )
-ACCEPTED = ("Authorization", "Content-Type", "Idempotency-Key", "X-API-Key", "X-Request-ID", "traceparent")
+ACCEPTED = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "X-API-Key",
+    "X-Request-ID",
+    "traceparent",
+    "MCP-Protocol-Version",
+    "Mcp-Method",
+    "Mcp-Name",
+)
 ONE_HOUR = 3600
 
 

@@ -9,6 +9,7 @@ from stateful_engine.api import envelope
 from stateful_engine.api.actions_lint import Problem, lint
 from stateful_engine.api.host_views import Views, view_paths
 from stateful_engine.api.limits import Limiter
+from stateful_engine.api.mcp import Mcp
 from stateful_engine.api.metrics import Metrics
 from stateful_engine.api.openapi import Document, actions_document, full_document
 from stateful_engine.domain.vocabulary import Scope
@@ -32,6 +33,7 @@ class Door:
         self._operations = operations
         self._limiter = Limiter(runtime.settings)
         self.metrics = Metrics(runtime)
+        self.mcp = Mcp(app, runtime, operations)
         self.keys = ApiKeys(runtime.database)
         self.idempotency = Idempotency(runtime.database)
 
@@ -65,9 +67,9 @@ class Door:
         try:
             principal = authenticate(self._runtime.settings, self.keys, request)
         except AuthenticationError:
-            self._count(request, NOBODY)
+            self.count(request, NOBODY)
             raise
-        self._count(request, principal)
+        self.count(request, principal)
         authorize(principal, scope)
         return principal
 
@@ -78,7 +80,7 @@ class Door:
         except (AuthenticationError, StorageUnavailableError):
             return NOBODY
 
-    def _count(self, request: Request, principal: Principal) -> None:
+    def count(self, request: Request, principal: Principal) -> None:
         """Count one call; the default limit rests while the app is tested, a limit that was set never does."""
         if self._app.testing and "STATEFUL_RATE_LIMIT" not in self._app.config:
             return

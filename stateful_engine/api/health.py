@@ -102,6 +102,7 @@ OPERATIONS = (
         response_model=None,
         content_type="text/plain",
         in_actions=False,
+        in_mcp=False,
         tag="operation",
     ),
 )

@@ -77,6 +77,7 @@ OPERATIONS = (
         consequential=True,
         in_actions=False,
         tag="maintenance",
+        repeatable=True,
     ),
     Operation(
         name="forgetUser",

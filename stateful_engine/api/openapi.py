@@ -126,11 +126,11 @@ def _offered(operation: Operation, known: Components) -> Document:
     }
     if operation.body_model is not None:
         body = plain(inlined(known.reference(operation.body_model), known.schemas))
-        described["requestBody"] = _json_content(_flat(operation, body), required=True)
+        described["requestBody"] = _json_content(flat_body(operation, body), required=True)
     return described
 
 
-def _flat(operation: Operation, body: Schema) -> Schema:
+def flat_body(operation: Operation, body: Schema) -> Schema:
     """The body without its nested form; what is required of the flat one."""
     properties = {name: value for name, value in body["properties"].items() if name not in operation.nested}
     bare = {name: value for name, value in body.items() if name != "description"}

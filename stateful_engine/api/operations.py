@@ -85,6 +85,7 @@ OPERATIONS: tuple[Operation, ...] = (
         query_model=DocumentQuery,
         response_model=OpenApiDocument,
         in_actions=False,
+        in_mcp=False,
         tag="operation",
     ),
 )

@@ -102,18 +102,7 @@ def _given(body: BaseModel | None, part: type[BaseModel]) -> dict[str, Any]:
 
 def _context(call: Call[Nothing, LogQueryBody], query: dict[str, Any]) -> dict[str, Any]:
     """What the request says about its caller, where the body does not say it."""
-    info = call.info
-    known = {
-        "user_agent": info.user_agent,
-        "ip_address": info.remote_addr,
-        "session_id": info.session_id,
-        "referer": info.referer,
-        "conversation_ref": info.conversation_ref,
-        "user_ref": info.user_ref,
-        "gpt_id": info.gpt_id,
-        "request_id": info.request_id,
-    }
-    return {name: value for name, value in known.items() if value is not None and name not in query}
+    return {name: value for name, value in call.info.attribution.items() if name not in query}
 
 
 def query_history(runtime: Runtime, call: Call[QueryHistoryQuery, Nothing]) -> Answer:

@@ -227,9 +227,9 @@ def signal(runtime: Runtime, call: Call[Nothing, Nothing]) -> Answer:
     return {"signal": found, "timeline": timeline}
 
 
-def known_id(call: Call[Any, Any]) -> str:
+def known_id(call: Call[Any, Any], *, name: str = "signal_id") -> str:
     """The signal id of the path; a text that no record can hold is unknown without asking the database."""
-    given = call.path["signal_id"]
+    given = call.path[name]
     if len(given) > SIGNAL_ID.max_length or not is_storable(given):
         raise unknown_signal()
     return given
@@ -351,6 +351,7 @@ OPERATIONS = (
         response_model=InteractionReply,
         statuses=(404,),
         consequential=True,
+        repeatable=True,
     ),
     Operation(
         name="recordOutcome",

@@ -13,6 +13,7 @@ from stateful_engine.cli.doctor import doctor
 from stateful_engine.cli.export import export
 from stateful_engine.cli.import_journal import import_journal_command
 from stateful_engine.cli.keys import keys
+from stateful_engine.cli.mcp import mcp
 from stateful_engine.cli.openapi import openapi
 from stateful_engine.cli.resolve import resolve
 from stateful_engine.cli.rollup import rollup
@@ -31,6 +32,7 @@ for _command in (
     forget_user,
     import_journal_command,
     keys,
+    mcp,
     openapi,
     resolve,
     rollup,
