@@ -75,6 +75,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ("https://chatgpt.com", "https://chat.openai.com")
     rate_limit: str = "120/minute"
     max_body_bytes: int = 2**20
+    read_timeout: float = 30.0
 
     # What is recorded.
     inject_ids: bool = True
@@ -270,6 +271,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "cors_origins": _origins,
     "rate_limit": _rate_limit,
     "max_body_bytes": _bytes,
+    "read_timeout": _seconds,
     "inject_ids": _boolean,
     "capture_response": _boolean,
     "capture_response_max_bytes": _bytes,

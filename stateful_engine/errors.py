@@ -124,6 +124,12 @@ class StorageUnavailableError(StatefulEngineError):
     status = 503
 
 
+class QueryTimeoutError(StorageUnavailableError):
+    """The database needed longer than `STATEFUL_READ_TIMEOUT`; ask for less, or raise the limit."""
+
+    code = "QUERY_TIMEOUT"
+
+
 class SpoolFullError(StorageUnavailableError):
     """The local buffer has reached `STATEFUL_SPOOL_MAX_BYTES`; bring the database back or raise the limit."""
 

@@ -37,7 +37,7 @@ PROBLEMS = {
     415: "The body is not declared as JSON.",
     422: "Input that is present but invalid; errors names everything that is wrong.",
     429: "Too many calls; wait as long as Retry-After says.",
-    503: "The database is away; wait as long as Retry-After says.",
+    503: "The database is away or needs too long; wait as long as Retry-After says.",
 }
 
 

@@ -10,6 +10,7 @@ from stateful_engine.api.contract import DOOR_KEY, Call, Operation, Reply
 from stateful_engine.api.failures import DisabledError
 from stateful_engine.api.fitting import fitted
 from stateful_engine.api.idempotency import once
+from stateful_engine.storage.time_limits import reads_within
 
 if TYPE_CHECKING:
     from stateful_engine.api.door import Door
@@ -27,7 +28,8 @@ def perform(runtime: Runtime, operation: Operation, call: Call[Any, Any]) -> Rep
     door: Door = current_app.extensions[DOOR_KEY]
 
     def act(call: Call[Any, Any]) -> Reply:
-        reply = operation.handler(runtime, call)
+        with reads_within(runtime.settings.read_timeout):
+            reply = operation.handler(runtime, call)
         return reply if isinstance(reply, Reply) else Reply(reply)
 
     return once(door.idempotency, operation, call, lambda: fitted(call, act))

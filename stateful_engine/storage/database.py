@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from stateful_engine.domain.pseudonyms import AS_GIVEN, People
 from stateful_engine.errors import ConfigurationError, StatefulEngineError
 from stateful_engine.installation import people_of
-from stateful_engine.storage import engines, faults, forks, rollups
+from stateful_engine.storage import engines, faults, forks, rollups, time_limits
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -117,10 +117,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that never commits."""
+        """A session that never commits, and that ends with `QueryTimeoutError` where reads are limited."""
         engine = self.ready_engine()
         with faults.translated(), Session(engine, autoflush=False, expire_on_commit=False) as session:
-            yield session
+            if not time_limits.is_set():
+                yield session
+                return
+            with time_limits.limited(session.connection()):
+                yield session
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from stateful_engine.errors import SchemaError, StatefulEngineError, StorageUnavailableError
+from stateful_engine.errors import QueryTimeoutError, SchemaError, StatefulEngineError, StorageUnavailableError
 
 RETRY_SECONDS = 5
 
@@ -19,6 +19,7 @@ _AWAY_CLASSES = {"08", "25", "28", "3D", "40", "53", "55", "57", "58"}
 """SQLSTATE classes that say nothing about the data: connection, read-only server, login, no such database, deadlock,
 resources, locks, shutdown, system."""
 _MISSING_RIGHT = "42501"
+_CANCELLED = "57014"
 _SQLITE_NO_TABLE = ("no such table", "no such column", "has no column named")
 _SQLITE_AWAY = ("locked", "busy", "unable to open", "disk", "readonly", "not a database", "malformed", "i/o")
 
@@ -77,7 +78,18 @@ def unavailable(reason: str) -> StorageUnavailableError:
     )
 
 
+def too_slow() -> QueryTimeoutError:
+    """The database was stopped before it had the answer."""
+    return QueryTimeoutError(
+        "the database needed too long for this answer; ask for fewer days or a narrower filter, or raise "
+        "STATEFUL_READ_TIMEOUT",
+        retry_after=RETRY_SECONDS,
+    )
+
+
 def _by_state(state: str) -> StatefulEngineError | None:
+    if state == _CANCELLED:
+        return too_slow()
     if state in _NO_TABLE:
         return missing_tables()
     if state == _MISSING_RIGHT:
@@ -93,6 +105,8 @@ def _of_sqlite(error: sqlite3.Error) -> StatefulEngineError | None:
     message = str(error).lower()
     if any(part in message for part in _SQLITE_NO_TABLE):
         return missing_tables()
+    if message == "interrupted":
+        return too_slow()
     if any(part in message for part in _SQLITE_AWAY):
         return unavailable("the SQLite file is locked, full or cannot be opened")
     return None

@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from stateful_engine.domain.periods import COARSEST, LENGTH, Cover, Edge, Grain, ceil_to, cover, floor_to
-from stateful_engine.storage import faults, rollup_cells, rollup_marks, rollup_sets, rollup_sql, rollup_upkeep
+from stateful_engine.storage import (
+    faults,
+    rollup_cells,
+    rollup_marks,
+    rollup_sets,
+    rollup_sql,
+    rollup_upkeep,
+    time_limits,
+)
 from stateful_engine.storage.rollup_marks import Mark, State
 from stateful_engine.storage.rollup_measures import ALL, Cells, Family, cells_of
 from stateful_engine.storage.rollup_sql import Where
@@ -172,9 +180,10 @@ def _snapshot(database: Database) -> Iterator[Connection]:
     with faults.translated(), database.ready_engine().connect() as connection:
         if database.dialect == "sqlite":
             connection.exec_driver_sql("BEGIN")
-            yield connection
         else:
-            yield connection.execution_options(isolation_level="REPEATABLE READ")
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with time_limits.limited(connection):
+            yield connection
 
 
 def _view(connection: Connection, families: Sequence[Family], states: Mapping[str, State]) -> View:
