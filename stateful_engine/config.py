@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from stateful_engine.domain.link_targets import is_rule
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.logging import logger
 
@@ -72,6 +73,7 @@ class Settings:
     dashboard: bool = False
     dashboard_prefix: str = "/state"
     auth: AuthSetting = "auto"
+    link_targets: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ("https://chatgpt.com", "https://chat.openai.com")
     rate_limit: str = "120/minute"
     max_body_bytes: int = 2**20
@@ -224,6 +226,14 @@ def _origins(raw: Any) -> tuple[str, ...]:
     return tuple(_text(item).rstrip("/") for item in items if str(item).strip())
 
 
+def _link_targets(raw: Any) -> tuple[str, ...]:
+    """Hosts, or beginnings of addresses; a host that is spelled in capitals is the same host."""
+    rules = tuple(rule if "://" in rule else rule.lower() for rule in _origins(raw))
+    if not all(is_rule(rule) for rule in rules):
+        raise ValueError("set it to hosts or beginnings of addresses, for example example.com, https://example.org/app")
+    return rules
+
+
 def _rate_limit(raw: Any) -> str:
     text = _text(raw)
     if not re.fullmatch(r"[0-9]+\s*(/|per)\s*[0-9]*\s*(second|minute|hour|day|month|year)s?", text.lower()):
@@ -268,6 +278,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "dashboard": _boolean,
     "dashboard_prefix": _url_prefix,
     "auth": _auth,
+    "link_targets": _link_targets,
     "cors_origins": _origins,
     "rate_limit": _rate_limit,
     "max_body_bytes": _bytes,

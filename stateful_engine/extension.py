@@ -5,11 +5,13 @@ from __future__ import annotations
 import weakref
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
 from stateful_engine import api, cli, dashboard
+from stateful_engine.api import click_links
 from stateful_engine.config import Settings
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.events import rows_committed
@@ -131,6 +133,21 @@ class StatefulEngine:
     def conversation(self, user_id: Any, chat_id: Any = None) -> AbstractContextManager[int]:
         """`with engine.conversation(user_id, chat_id) as conversation_id:` links what is said inside to each other."""
         return openai.conversation(current_runtime(), user_id, chat_id)
+
+    def click_link(
+        self,
+        signal_id: str,
+        target: str,
+        *,
+        user_id: Any = None,
+        expires: timedelta | float | None = click_links.DEFAULT_LIFETIME,
+    ) -> str:
+        """A signed link that records a CLICK on a signal and leads on to `target`, for messages, mails and pages.
+
+        `expires` is a duration or seconds, None for never. Raises `InvalidInputError` for a target that
+        `STATEFUL_LINK_TARGETS` does not allow; outside a request `STATEFUL_PUBLIC_URL` has to be set.
+        """
+        return click_links.click_link(current_runtime(), signal_id, target, user_id=user_id, expires=expires)
 
     def _reached(self) -> list[Runtime]:
         runtime = find_runtime()

@@ -77,6 +77,8 @@ def test_foreign_keys_are_none_of_our_business(caplog: pytest.LogCaptureFixture)
         ("STATEFUL_RETENTION_DAYS", 0),
         ("STATEFUL_DATABASE_URL", ""),
         ("STATEFUL_HASH_KEY", "short"),
+        ("STATEFUL_LINK_TARGETS", "ftp://example.com"),
+        ("STATEFUL_LINK_TARGETS", ["example.com/path"]),
     ],
 )
 def test_a_value_that_cannot_be_meant_is_refused_with_the_remedy(key: str, value: object) -> None:
@@ -117,6 +119,14 @@ def test_a_hosts_redaction_list_adds_to_ours_and_never_weakens_it() -> None:
 def test_retention_is_one_number_or_one_per_table() -> None:
     assert read(STATEFUL_RETENTION_DAYS="30").retention_days["gpt_query_log"] == 30
     assert read(STATEFUL_RETENTION_DAYS={"gpt_query_log": 7}).retention_days == {"gpt_query_log": 7}
+
+
+def test_link_targets_are_hosts_or_beginnings_of_addresses() -> None:
+    assert read().link_targets == ()
+    assert read(STATEFUL_LINK_TARGETS="Example.com, https://b.example/App/").link_targets == (
+        "example.com",
+        "https://b.example/App",
+    )
 
 
 def test_auth_takes_a_callable() -> None:

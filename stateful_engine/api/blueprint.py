@@ -15,7 +15,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.access import is_open
-from stateful_engine.api import envelope, mcp
+from stateful_engine.api import click_links, envelope, mcp
 from stateful_engine.api.bodies import read_object
 from stateful_engine.api.contract import DOOR_KEY, Call, Nothing, Operation
 from stateful_engine.api.cors import allow_origins
@@ -50,7 +50,8 @@ ALL_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRAC
 def register(app: Flask, runtime: Runtime) -> None:
     """Give `app` our routes; raises `ConfigurationError` when the app uses their names or URLs already."""
     settings = runtime.settings
-    routes = [("POST", mcp.PATH), *((operation.method, operation.path) for operation in OPERATIONS)]
+    routes = [("POST", mcp.PATH), ("GET", click_links.RULE)]
+    routes += [(operation.method, operation.path) for operation in OPERATIONS]
     refuse_collisions(app, NAME, settings.url_prefix, routes)
     blueprint = build_blueprint(settings)
     app.register_blueprint(blueprint)
@@ -78,6 +79,7 @@ def build_blueprint(settings: Settings) -> Blueprint:
             methods=[operation.method],
             provide_automatic_options=False,
         )
+    click_links.add_to(blueprint)
     blueprint.add_url_rule(mcp.PATH, "mcp", _mcp, methods=ALL_METHODS, provide_automatic_options=False)
     for rule in ("", "/", "/<path:rest>"):
         blueprint.add_url_rule(rule, "unknown", _unknown, methods=ALL_METHODS, provide_automatic_options=False)

@@ -13,7 +13,7 @@ from stateful_engine.api.mcp import Mcp
 from stateful_engine.api.metrics import Metrics
 from stateful_engine.api.openapi import Document, actions_document, full_document
 from stateful_engine.domain.vocabulary import Scope
-from stateful_engine.errors import AuthenticationError, ConfigurationError, StorageUnavailableError
+from stateful_engine.errors import AuthenticationError, ConfigurationError, RateLimitError, StorageUnavailableError
 from stateful_engine.services.api_keys import ApiKeys
 from stateful_engine.services.idempotency import Idempotency
 
@@ -79,6 +79,14 @@ class Door:
             return authenticate(self._runtime.settings, self.keys, request)
         except (AuthenticationError, StorageUnavailableError):
             return NOBODY
+
+    def welcome(self, request: Request) -> bool:
+        """Whether a visitor without a key is still within the limit; counts the call."""
+        try:
+            self.count(request, NOBODY)
+        except RateLimitError:
+            return False
+        return True
 
     def count(self, request: Request, principal: Principal) -> None:
         """Count one call; the default limit rests while the app is tested, a limit that was set never does."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from stateful_engine.domain.redaction import redact_text
-from stateful_engine.errors import SignalNotFoundError
+from stateful_engine.domain.vocabulary import InteractionSource
+from stateful_engine.errors import ConfigurationError, SignalNotFoundError
 from stateful_engine.services.actions import AnalyticsLogger
+from stateful_engine.services.click_links import Click, ClickLinks
 from stateful_engine.services.conversations import ChatGPTLogger
 from stateful_engine.services.journal import JournalRepo
 from stateful_engine.services.performance import PerformanceDashboard
@@ -51,18 +53,22 @@ class StatefulBot:
         self.performance = PerformanceDashboard(runtime.database)
         self.scanner = ScannerLogger(runtime.database)
 
-    async def send_signal(self, chat_id: int | str, signal: Mapping[str, Any] | str) -> Message:
+    async def send_signal(
+        self, chat_id: int | str, signal: Mapping[str, Any] | str, *, target: str | None = None
+    ) -> Message:
         """Send a signal with its buttons to a chat.
 
         `signal` is a `signal_id`, a signal as `get_signal` gives it, or a new signal's fields, which are recorded
-        first. Raises `SignalNotFoundError` for an unknown id, `InvalidInputError` for fields that cannot be meant.
+        first. With `target` a button leads there by a link that records the click; in a private chat it names the
+        person. Raises `SignalNotFoundError` for an unknown id, `InvalidInputError` for fields that cannot be meant.
         """
         stored = await self.in_thread(self._stored, signal)
+        link = None if target is None else self._link(stored["signal_id"], target, chat_id)
         message: Message = await self.application.bot.send_message(
             chat_id,
             messages.signal_message(stored),
             parse_mode="HTML",
-            reply_markup=messages.signal_buttons(stored["signal_id"]),
+            reply_markup=messages.signal_buttons(stored["signal_id"], link),
         )
         return message
 
@@ -110,6 +116,14 @@ class StatefulBot:
     async def in_thread(self, call: Callable[..., T], *args: Any, **named: Any) -> T:
         """Run what waits for the database beside the event loop."""
         return await asyncio.to_thread(call, *args, **named)
+
+    def _link(self, signal_id: str, target: str, chat_id: int | str) -> str:
+        settings = self.runtime.settings
+        if settings.public_url is None:
+            raise ConfigurationError("a link needs the address of this app; set STATEFUL_PUBLIC_URL")
+        person = str(chat_id) if str(chat_id).isdigit() else None
+        click = Click(signal_id, target, person, InteractionSource.TELEGRAM.value)
+        return ClickLinks(settings, self.runtime.database.people).link(settings.public_url, click)
 
     def _stored(self, signal: Mapping[str, Any] | str) -> Mapping[str, Any]:
         manager = self.runtime.state_manager

@@ -60,14 +60,15 @@ def callback_data(signal_id: str, action: str, value: str | None = None) -> str:
     return data
 
 
-def signal_buttons(signal_id: str) -> InlineKeyboardMarkup:
-    """The usual buttons under a signal."""
+def signal_buttons(signal_id: str, link: str | None = None) -> InlineKeyboardMarkup:
+    """The usual buttons under a signal, and one that opens `link` where there is one."""
     require_telegram()
-    from telegram import InlineKeyboardMarkup
+    from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
     first = [button("Execute", signal_id, "EXECUTE"), button("Share", signal_id, "SHARE")]
     second = [button("👍", signal_id, "FEEDBACK", value="up"), button("👎", signal_id, "FEEDBACK", value="down")]
-    return InlineKeyboardMarkup([first, second])
+    third = [] if link is None else [[InlineKeyboardButton("Open", url=link)]]
+    return InlineKeyboardMarkup([first, second, *third])
 
 
 def signal_message(signal: Mapping[str, Any]) -> str:

@@ -270,6 +270,33 @@ def test_a_signal_that_is_new_is_recorded_before_it_is_sent(stage: Stage) -> Non
     assert sent["chat_id"] == str(GROUP)
 
 
+def test_a_signal_can_be_sent_with_a_link_that_records_the_click(make_app: Any, api: Any) -> None:
+    engine = StatefulEngine()
+    app = make_app(engine=engine, STATEFUL_PUBLIC_URL="https://bot.example", STATEFUL_LINK_TARGETS="chart.example")
+    stage = Stage(api, engine, app)
+
+    async def act(bot: Any) -> None:
+        await bot.send_signal(BIG_ID, signal_data(), target="https://chart.example/btc")
+
+    stage.play(act=act)
+    [sent] = stage.api.made("sendMessage")
+    link = json.loads(sent["reply_markup"])["inline_keyboard"][2][0]["url"]
+    assert link.startswith("https://bot.example/api/gpts/state/r/")
+    answer = app.test_client().get(link, headers={"User-Agent": "Mozilla/5.0"})
+    assert answer.headers["Location"] == "https://chart.example/btc"
+    [stored] = stage.runtime.state_manager.get_signal_history()
+    [click] = [one for one in stage.interactions(stored["signal_id"]) if one["interaction_type"] == "CLICK"]
+    assert (click["interaction_source"], click["user_id"]) == ("TELEGRAM", str(BIG_ID))
+
+
+def test_a_link_under_a_signal_needs_the_address_of_the_app(stage: Stage) -> None:
+    async def act(bot: Any) -> None:
+        with pytest.raises(ConfigurationError, match="STATEFUL_PUBLIC_URL"):
+            await bot.send_signal(BIG_ID, signal_data(), target="https://chart.example/btc")
+
+    stage.play(act=act)
+
+
 # Conversations
 
 
