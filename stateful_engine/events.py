@@ -9,7 +9,9 @@ Every receiver gets the sender (the `Runtime` of the app) and keyword arguments 
 
 from __future__ import annotations
 
-from blinker import Namespace
+from typing import Any, Protocol
+
+from blinker import NamedSignal, Namespace
 
 _namespace = Namespace()
 
@@ -20,4 +22,15 @@ signal_executed = _namespace.signal("signal-executed")
 """Somebody acted on a signal: `signal_id`, `execution_price`, `source`."""
 
 outcome_recorded = _namespace.signal("outcome-recorded")
-"""A signal ended or its end was corrected: `signal_id`, `outcome`, `pnl_percentage`, `r_multiple`."""
+"""A signal ended or its end was corrected, by hand or from candles: `signal_id`, `outcome`, `pnl_percentage`,
+`r_multiple`."""
+
+
+class Announce(Protocol):
+    """Sends an event in the name of an app, after the commit; what a receiver does wrong is counted, never raised."""
+
+    def __call__(self, event: NamedSignal, **details: Any) -> None: ...
+
+
+def silent(event: NamedSignal, **details: Any) -> None:
+    """Where no app stands behind a service, nobody can listen."""

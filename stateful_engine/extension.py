@@ -14,7 +14,7 @@ from stateful_engine import api, cli, dashboard
 from stateful_engine.api import click_links
 from stateful_engine.config import Settings
 from stateful_engine.errors import ConfigurationError
-from stateful_engine.events import rows_committed
+from stateful_engine.events import Announce, rows_committed
 from stateful_engine.globals import EXTENSION_KEY, current_runtime, find_runtime
 from stateful_engine.guard import Guard
 from stateful_engine.recording.recorder import Recorder
@@ -30,6 +30,7 @@ from stateful_engine.tracking.observation import settle_left_over
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from blinker import NamedSignal
     from flask_sqlalchemy import SQLAlchemy
 
 ClientT = TypeVar("ClientT")
@@ -47,6 +48,7 @@ class Runtime:
     state_manager: StateManager
     analytics: Analytics
     integrator: EnhancedSignalIntegrator
+    announce: Announce
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until every record made so far is stored; False when that took longer than `timeout` seconds."""
@@ -171,8 +173,14 @@ def _build_runtime(app: Flask, settings: Settings, db: SQLAlchemy | None) -> Run
             analytics.invalidate(counts)
             rows_committed.send(app.extensions[EXTENSION_KEY], counts=dict(counts))
 
+    def announce(event: NamedSignal, **details: Any) -> None:
+        with guard("announce_event"):
+            event.send(app.extensions[EXTENSION_KEY], **details)
+
     recorder = Recorder(database, settings, guard, on_commit=on_commit)
     analytics = Analytics(database, cache, settings, recorder)
-    state_manager = StateManager(database, recorder, settings, analytics=analytics, on_change=on_commit)
+    state_manager = StateManager(
+        database, recorder, settings, analytics=analytics, on_change=on_commit, announce=announce
+    )
     integrator = EnhancedSignalIntegrator(state_manager, analytics, instrument=instrument)
-    return Runtime(settings, guard, database, cache, recorder, state_manager, analytics, integrator)
+    return Runtime(settings, guard, database, cache, recorder, state_manager, analytics, integrator, announce)

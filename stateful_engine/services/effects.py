@@ -17,6 +17,7 @@ from stateful_engine.domain.barrier_rules import RESOLVED_BY
 from stateful_engine.domain.returns import outcome_of, pnl_percentage, r_multiple
 from stateful_engine.domain.vocabulary import CLOSED_OUTCOMES, ExitReason, Outcome
 from stateful_engine.errors import ConflictError, Fault, InvalidInputError, SignalNotFoundError
+from stateful_engine.events import Announce, outcome_recorded, signal_executed, silent
 from stateful_engine.recording.columns import interaction_row
 from stateful_engine.services import inputs
 from stateful_engine.storage import interactions, signals
@@ -33,6 +34,9 @@ T = TypeVar("T")
 FIRST_PAUSE = 0.01
 LONGEST_PAUSE = 0.2
 ON_ITS_WAY_SECONDS = 120
+ANNOUNCED = ("signal_id", "outcome", "pnl_percentage", "r_multiple")
+"""What receivers of `outcome_recorded` are told."""
+
 PNL_TOLERANCE = 1e-6
 """Percentage points within which a repeated result counts as the same."""
 
@@ -56,11 +60,13 @@ class Effects:
         settings: Settings,
         *,
         on_change: Callable[[Mapping[str, int]], None],
+        announce: Announce = silent,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._settings = settings
         self._on_change = on_change
+        self._announce = announce
 
     def when_arrived(self, signal_id: str, look: Callable[[Session], T | None], *, write: bool = False) -> T | None:
         """What `look` finds, tried again until it is not None or the signal cannot be on its way any more.
@@ -107,6 +113,7 @@ class Effects:
             raise _unknown(signal_id)
         if not done.repeated:
             self._on_change({signals.TABLE: 1, interactions.TABLE: 1})
+            self._announce(signal_executed, signal_id=signal_id, execution_price=paid, source=folded)
         return done
 
     def record_outcome(
@@ -140,8 +147,10 @@ class Effects:
         )
         if closed is None:
             raise _unknown(signal_id)
-        self._on_change({signals.TABLE: 1})
-        return closed
+        if closed.changed:
+            self._on_change({signals.TABLE: 1})
+            self._announce(outcome_recorded, **{name: closed.signal[name] for name in ANNOUNCED})
+        return closed.signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,20 +178,28 @@ def _execute(session: Session, row: dict[str, Any], paid: float | None, source: 
     return Execution(signal_id, row["interaction_id"], repeated=False)
 
 
-def _close(session: Session, signal_id: str, report: _Report, *, correct: bool) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    """A signal as it is stored now, and whether this call changed it."""
+
+    signal: dict[str, Any]
+    changed: bool
+
+
+def _close(session: Session, signal_id: str, report: _Report, *, correct: bool) -> _Closed | None:
     signal = signals.lock(session, signal_id)
     if signal is None:
         return None
     result = _result(signal, report)
     if signal.outcome != Outcome.PENDING.value:
         if _same(signal, result):
-            return signals.to_dict(signal)
+            return _Closed(signals.to_dict(signal), changed=False)
         if not correct and not _beats(report, signal):
             raise ConflictError(
                 f"this signal is closed as {signal.outcome} already; send correct: true to replace the result"
             )
     signals.set_outcome(session, signal, dict.fromkeys(signals.RESULT_COLUMNS) | result)
-    return signals.to_dict(signal)
+    return _Closed(signals.to_dict(signal), changed=True)
 
 
 def _beats(report: _Report, signal: signals.SignalHistory) -> bool:

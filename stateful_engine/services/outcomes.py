@@ -22,6 +22,7 @@ from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.errors import InvalidInputError
+from stateful_engine.events import Announce, outcome_recorded, silent
 from stateful_engine.globals import current_runtime
 from stateful_engine.services import inputs
 from stateful_engine.services.candle_series import CandleSeries, epoch_ms, find_column, is_frame
@@ -82,11 +83,17 @@ class Outcomes:
     """Resolves the open signals of one database."""
 
     def __init__(
-        self, database: Database, recorder: Recorder, *, on_change: Callable[[Mapping[str, int]], None]
+        self,
+        database: Database,
+        recorder: Recorder,
+        *,
+        on_change: Callable[[Mapping[str, int]], None],
+        announce: Announce = silent,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._on_change = on_change
+        self._announce = announce
 
     def resolve(
         self,
@@ -174,6 +181,12 @@ class Outcomes:
         for signal in open_signals:
             if signal.id in closed:
                 run.closed(signal.signal_id, ended[signal.id])
+                self._tell(run, signal.signal_id, ended[signal.id])
+
+    def _tell(self, run: _Run, signal_id: str, resolution: Resolution) -> None:
+        if not run.report.dry_run:
+            figures = {"pnl_percentage": resolution.pnl_percentage, "r_multiple": resolution.r_multiple}
+            self._announce(outcome_recorded, signal_id=signal_id, outcome=str(resolution.outcome), **figures)
 
     def _write(
         self, run: _Run, series: CandleSeries, ended: Mapping[int, Resolution], notes: Mapping[int, Mapping[str, Any]]
@@ -218,7 +231,9 @@ def resolve_outcomes(candles: Any, **options: Any) -> ResolutionReport:
     ...     report = resolve_outcomes("data/candles", policy="pessimistic", expiry="3d")
     """
     runtime = current_runtime()
-    service = Outcomes(runtime.database, runtime.recorder, on_change=runtime.analytics.invalidate)
+    service = Outcomes(
+        runtime.database, runtime.recorder, on_change=runtime.analytics.invalidate, announce=runtime.announce
+    )
     return service.resolve(candles, **options)
 
 

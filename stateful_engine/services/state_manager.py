@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import ExtractedSignal, extract_one
 from stateful_engine.errors import SignalNotFoundError
+from stateful_engine.events import Announce, silent
 from stateful_engine.recording.columns import interaction_row, query_row, signal_row
 from stateful_engine.recording.records import Rows
 from stateful_engine.recording.rows import rows_of
@@ -54,12 +55,13 @@ class StateManager:
         *,
         analytics: Analytics,
         on_change: Callable[[Mapping[str, int]], None],
+        announce: Announce = silent,
     ) -> None:
         self._database = database
         self._recorder = recorder
         self._settings = settings
         self._analytics = analytics
-        self._effects = Effects(database, recorder, settings, on_change=on_change)
+        self._effects = Effects(database, recorder, settings, on_change=on_change, announce=announce)
         self._retention = Retention(database, on_change=on_change)
 
     # Signals
