@@ -280,6 +280,21 @@ def max_drawdown(
     return _finite(deepest)
 
 
+def current_drawdown(results: Sequence[Result], *, closed_at: Sequence[float] | None = None) -> float | None:
+    """How far the cumulative results end below their height so far, as a positive number; 0 at the height.
+
+    Steps are as in `max_drawdown`; None without results.
+    """
+    steps = _filled(results) if closed_at is None else _netted(_filled(results), closed_at)
+    if not steps:
+        return None
+    height = peak = 0.0
+    for step in steps:
+        height += step
+        peak = max(peak, height)
+    return _finite(peak - height)
+
+
 def streaks(results: Iterable[Judged]) -> Streaks:
     """The longest runs of wins and of losses in the order given (numbers or outcome words).
 

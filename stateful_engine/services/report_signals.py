@@ -85,6 +85,8 @@ def _outcomes(total: Figures) -> dict[str, Any]:
         **rate("win_rate", wins, wins + losses),
         "win_rate_all": percent(wins, closed),
         "win_rate_bounds": _bounds(total),
+        "ambiguous_wins": total["ambiguous_win"],
+        "ambiguous_losses": total["ambiguous_loss"],
     }
 
 
@@ -104,10 +106,35 @@ def _results(total: Figures) -> dict[str, Any]:
         "avg_pnl_n": total["pnl_n"],
         "avg_r": r,
         "avg_r_n": total["r_n"],
+        "total_r": rounded(total["r"] / amounts.MICRO, 4) if total["r_n"] else None,
         "expectancy": r if name == "r" else pnl,
+        "expectancy_n": total[f"{name}_n"],
+        "expectancy_ci": _expectancy_interval(total, name),
         "profit_factor": rounded(_profit_factor(total, name)),
         "profit_factor_unbounded": bool(total[f"{name}_gain"]) and not _lost(total, name),
+        "break_even_win_rate": rounded(_break_even(total, name)),
     }
+
+
+def _expectancy_interval(total: Figures, name: str) -> list[float] | None:
+    """The 95 % interval of the mean result (mean ± 1.96 · std / √n); None below 20 results, where it would not hold."""
+    n, deviation = total[f"{name}_n"], _deviation(total, name)
+    if n < THIN or deviation is None:
+        return None
+    mean, reach = total[name] / n, metrics.Z_95 * deviation / math.sqrt(n)
+    return [round((mean - reach) / amounts.MICRO, 2), round((mean + reach) / amounts.MICRO, 2)]
+
+
+def _break_even(total: Figures, name: str) -> float | None:
+    """As `metrics.break_even_win_rate`, in percent, from sums: what a win brings against what a loss costs on average.
+
+    None unless the results of all signals that won or lost are known, and some did either.
+    """
+    wins, losses = total["win"], total["loss"]
+    if not wins or not losses or total[f"{name}_n"] != wins + losses + total["breakeven"]:
+        return None
+    gain, loss = total[f"{name}_gain"] / wins, _lost(total, name) / losses
+    return 100 * loss / (gain + loss) if gain + loss else None
 
 
 def _basis(total: Figures) -> str:
@@ -127,15 +154,13 @@ def _risk(view: View, window: Window, only: Where | None, answer: Answer) -> dic
     name = _basis(answer.total)
     daily = _daily(answer, name, window)
     trades = _trades(view, window, only, answer.total, name)
-    if trades is None:
-        drawdown, step = metrics.max_drawdown(daily) if daily else None, "day"
-    else:
-        moments, results = [moment for moment, _ in trades], [result for _, result in trades]
-        drawdown, step = metrics.max_drawdown(results, closed_at=moments), "trade"
+    results = daily if trades is None else [result for _, result in trades]
+    moments = None if trades is None else [moment for moment, _ in trades]
     return {
         "risk_unit": None if not answer.total[f"{name}_n"] else "R" if name == "r" else "%",
-        "max_drawdown": rounded(drawdown, 4),
-        "drawdown_step": step if daily else None,
+        "max_drawdown": rounded(metrics.max_drawdown(results, closed_at=moments), 4),
+        "current_drawdown": rounded(metrics.current_drawdown(results, closed_at=moments), 4),
+        "drawdown_step": ("day" if trades is None else "trade") if daily else None,
         "sharpe": rounded(metrics.sharpe(daily), 4),
         "sortino": rounded(metrics.sortino(daily), 4),
         "sqn": rounded(sqn(answer.total, name), 4),
@@ -173,13 +198,19 @@ def _trades(
 
 def sqn(total: Figures, name: str) -> float | None:
     """As `metrics.sqn`, from sums: √n · mean / std (ddof 1), None below 30 trades or without variation."""
-    n, amount = total[f"{name}_n"], total[name]
-    squares = total[f"{name}_square_high"] * amounts.SQUARE_BASE + total[f"{name}_square_low"]
-    spread = n * squares - amount * amount
-    if n < metrics.SQN_MINIMUM or not spread:
+    n, deviation = total[f"{name}_n"], _deviation(total, name)
+    if n < metrics.SQN_MINIMUM or not deviation:
         return None
-    deviation = math.sqrt(spread / (n * (n - 1)))
-    return math.sqrt(n) * (amount / n) / deviation
+    return math.sqrt(n) * (total[name] / n) / deviation
+
+
+def _deviation(total: Figures, name: str) -> float | None:
+    """The standard deviation of results (ddof 1) from their sums, in millionths; None of fewer than two."""
+    n, amount = total[f"{name}_n"], total[name]
+    if n < 2:
+        return None
+    squares = total[f"{name}_square_high"] * amounts.SQUARE_BASE + total[f"{name}_square_low"]
+    return math.sqrt((n * squares - amount * amount) / (n * (n - 1)))
 
 
 def cell(found: Figures) -> dict[str, Any]:
@@ -197,6 +228,7 @@ def cell(found: Figures) -> dict[str, Any]:
         "thin": n < THIN,
         "avg_pnl": average(found["pnl"], found["pnl_n"]),
         "avg_r": average(found["r"], found["r_n"]),
+        "avg_r_n": found["r_n"],
     }
 
 

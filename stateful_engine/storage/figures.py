@@ -6,12 +6,14 @@ They are read for windows of few rows; larger ones are answered from pre-aggrega
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import amounts
+from stateful_engine.domain.clock import to_epoch_us
 from stateful_engine.domain.periods import LENGTH, Grain
 from stateful_engine.storage.rollup_expressions import Sql, confidence_bin
-from stateful_engine.storage.rollup_sql import Where, moment_sql, run
+from stateful_engine.storage.rollup_sql import Where, created_between, moment_sql, run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -93,3 +95,26 @@ def latencies(connection: Connection, where: Where) -> list[int]:
         amounts.units(value, amounts.MAX_MILLISECONDS, 1000) for value in run(connection, statement, where[1]).scalars()
     )
     return sorted(amount for amount in found if amount is not None)
+
+
+SAMPLE = 500
+"""How many closed signals a sample has at most."""
+
+_EXCURSION = "signal_id, symbol, timeframe, action, outcome, r_multiple, mae_r, mfe_r, created_at, id"
+
+
+def excursions(connection: Connection, given: SignalConditions, *, since: datetime | None) -> list[dict[str, Any]]:
+    """The latest closed signals, at most `SAMPLE`, those of them whose excursions in R are known; newest first."""
+    window = created_between(None if since is None else to_epoch_us(since), None)
+    parts = [window, *([only] if (only := given.where(connection)) else [])]
+    where = " AND ".join(condition for condition, _ in parts)
+    each = " UNION ALL ".join(
+        f"SELECT * FROM (SELECT {_EXCURSION} FROM {{schema}}signal_history WHERE outcome = '{word}' AND {where} "
+        f"ORDER BY created_at DESC, id DESC LIMIT {SAMPLE}) AS {word.lower()}"
+        for word in ("WIN", "LOSS", "BREAKEVEN")
+    )
+    statement = f"SELECT * FROM ({each}) AS closed ORDER BY created_at DESC, id DESC LIMIT {SAMPLE}"
+    found = run(connection, statement, {name: value for _, values in parts for name, value in values.items()})
+    names = _EXCURSION.split(", ")[:-2]
+    rows = (dict(zip(names, row, strict=False)) for row in found)
+    return [row for row in rows if row["mae_r"] is not None and row["mfe_r"] is not None]

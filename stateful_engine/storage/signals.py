@@ -137,7 +137,7 @@ class SignalHistory(Base):
 
 @dataclass(frozen=True, slots=True)
 class SignalFilters:
-    """Which signals are wanted; `None` leaves a filter out. `end` is exclusive.
+    """Which signals are wanted; `None` leaves a filter out. `end` is exclusive, `min_confidence` is not.
 
     `symbol` finds the signals of that instrument, and those that named it in just this form. Make one with `of`, which
     folds symbols and timeframes to the form in which they are stored.
@@ -149,6 +149,9 @@ class SignalFilters:
     action: str | None = None
     outcome: str | None = None
     source_engine: str | None = None
+    ai_model: str | None = None
+    is_executed: bool | None = None
+    min_confidence: float | None = None
     since: datetime | None = None
     end: datetime | None = None
 
@@ -174,7 +177,9 @@ def page(session: Session, filters: SignalFilters, cursor: str | None, limit: in
 def _alternatives(filters: SignalFilters) -> list[list[ColumnElement[bool]]]:
     """The conditions, once for the canonical symbol and once for the form in which it was given."""
     shared = pages.window(SignalHistory.created_at, filters.since, filters.end)
-    for name in ("timeframe", "action", "outcome", "source_engine"):
+    if filters.min_confidence is not None:
+        shared.append(SignalHistory.confidence >= filters.min_confidence)
+    for name in ("timeframe", "action", "outcome", "source_engine", "ai_model", "is_executed"):
         value = getattr(filters, name)
         if value is not None:
             shared.append(getattr(SignalHistory, name) == value)

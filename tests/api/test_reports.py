@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import math
+import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from stateful_engine.domain import metrics
 from stateful_engine.errors import SchemaError
 from tests.api.calls import PREFIX, assert_refused, track
 from tests.factories import play_history, query_data
@@ -40,6 +43,36 @@ def test_reports_without_data_are_zero_and_hold_no_nan(client: FlaskClient) -> N
         assert "Infinity" not in answer.text
     figures = client.get(f"{PREFIX}/analytics/signals").json["analytics"]
     assert (figures["total_signals"], figures["execution_rate"], figures["win_rate"]) == (0, 0, 0)
+
+
+def test_the_report_on_signals_says_what_its_results_rest_on(
+    client: FlaskClient, runtime: Runtime, clock: FakeClock
+) -> None:
+    results = [("WIN", 46500.0)] * 12 + [("LOSS", 44200.0)] * 12
+    for outcome, price in results:
+        signal_id = track(client)
+        clock.advance(minutes=1)
+        runtime.state_manager.record_outcome(signal_id, outcome, exit_price=price)
+    figures = client.get(f"{PREFIX}/analytics/signals").json["analytics"]
+
+    in_r = [1.875] * 12 + [-1.0] * 12
+    mean, spread = statistics.fmean(in_r), statistics.stdev(in_r)
+    reach = 1.959964 * spread / math.sqrt(24)
+    assert figures["total_r"] == pytest.approx(sum(in_r))
+    assert figures["expectancy_n"] == figures["avg_r_n"] == 24
+    assert figures["expectancy_ci"] == [round(mean - reach, 2), round(mean + reach, 2)]
+    assert figures["break_even_win_rate"] == round(100 * metrics.break_even_win_rate(in_r), 2)
+    assert figures["max_drawdown"] == figures["current_drawdown"] == 12.0
+    assert (figures["ambiguous_wins"], figures["ambiguous_losses"]) == (0, 0)
+
+
+def test_an_interval_of_few_results_is_withheld(client: FlaskClient, runtime: Runtime) -> None:
+    runtime.state_manager.record_outcome(track(client), "WIN", exit_price=46500.0)
+    figures = client.get(f"{PREFIX}/analytics/signals").json["analytics"]
+
+    assert figures["total_r"] == 1.875
+    assert figures["expectancy_ci"] is None
+    assert figures["break_even_win_rate"] is None
 
 
 def test_a_write_is_in_the_next_report(client: FlaskClient) -> None:

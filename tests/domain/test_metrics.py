@@ -32,6 +32,7 @@ OF_RESULTS = (
     metrics.calmar,
     metrics.annual_return,
     metrics.max_drawdown,
+    metrics.current_drawdown,
 )
 
 
@@ -51,7 +52,7 @@ def test_pending_unfilled_and_hold_are_in_no_rate():
 @pytest.mark.parametrize("metric", OF_RESULTS, ids=lambda metric: metric.__name__)
 @pytest.mark.parametrize("nothing", [[], [None, float("nan")]])
 def test_without_results_there_is_no_figure(metric, nothing):
-    if metric in {metrics.annual_return, metrics.max_drawdown, metrics.calmar} and nothing:
+    if metric in {metrics.annual_return, metrics.max_drawdown, metrics.current_drawdown, metrics.calmar} and nothing:
         assert not metric(nothing)
     else:
         assert metric(nothing) is None
@@ -145,6 +146,14 @@ def test_a_first_loss_is_a_drawdown_and_simultaneous_closes_are_netted():
     assert metrics.max_drawdown([2.0, -3.0, 2.0], closed_at=[1, 2, 2]) == 1.0
     assert metrics.max_drawdown([-3.0, 2.0], closed_at=[2, 1]) == 3.0
     assert metrics.max_drawdown([0.5, -0.5], compounded=True) == 0.5
+
+
+def test_the_current_drawdown_is_how_far_the_last_result_left_it_below_the_height():
+    assert metrics.current_drawdown([]) is None
+    assert metrics.current_drawdown([1.0, 2.0]) == 0.0
+    assert metrics.current_drawdown([-1.0, -1.0]) == 2.0
+    assert metrics.current_drawdown([2.0, -3.0, 2.0]) == 1.0
+    assert metrics.current_drawdown([2.0, -3.0], closed_at=[2, 1]) == 1.0
 
 
 def test_calmar_compounds_returns_and_adds_up_r():
