@@ -44,6 +44,7 @@ AUTH_MODES = ("auto", "none", "api_key")
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 AuthSetting = str | Callable[..., Any]
+PrivacySetting = str | Callable[[], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Settings:
     rate_limit: str = "120/minute"
     max_body_bytes: int = 2**20
     read_timeout: float = 30.0
+    privacy_text: PrivacySetting | None = None
 
     # What is recorded.
     inject_ids: bool = True
@@ -221,6 +223,13 @@ def _auth(raw: Any) -> AuthSetting:
     return word
 
 
+def _privacy_text(raw: Any) -> PrivacySetting:
+    if callable(raw):
+        setting: Callable[[], Any] = raw
+        return setting
+    return _text(raw)
+
+
 def _origins(raw: Any) -> tuple[str, ...]:
     items = raw.split(",") if isinstance(raw, str) else list(raw)
     return tuple(_text(item).rstrip("/") for item in items if str(item).strip())
@@ -283,6 +292,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "rate_limit": _rate_limit,
     "max_body_bytes": _bytes,
     "read_timeout": _seconds,
+    "privacy_text": _privacy_text,
     "inject_ids": _boolean,
     "capture_response": _boolean,
     "capture_response_max_bytes": _bytes,

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +154,56 @@ def test_every_python_block_runs(source: str, tmp_path: Path, monkeypatch: pytes
         assert app.extensions["stateful_engine"].settings.enabled
     finally:
         app.extensions["stateful_engine"].close()
+
+
+GPT_ADDRESS = "https://signals.example.com"
+
+
+def recipe_blocks(language: str) -> list[str]:
+    """The code of the ten steps, without the indentation of their list."""
+    recipe = README[README.index("## A custom GPT in ten steps") : README.index("## MCP")]
+    found = re.findall(rf"^ +```{language}\n(.*?)^ +```$", recipe, flags=re.MULTILINE | re.DOTALL)
+    return [textwrap.dedent(block) for block in found]
+
+
+def test_the_ten_steps_lead_to_a_gpt_that_can_call(tmp_path: Path) -> None:
+    (source,) = recipe_blocks("python")
+    (tmp_path / "gpt_host.py").write_text(source, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    install, prepare, serve, _, look, document, ask = recipe_blocks("sh")
+    assert install == "pip install . gunicorn\n"
+    script = "\n".join(
+        [
+            "set -e",
+            prepare.replace("flask stateful keys create my-gpt", "KEY=$(flask stateful keys create my-gpt)"),
+            document,
+            f"{serve.strip().replace('8000', str(port))} & trap 'kill $!' EXIT",
+            f"curl -s --retry 50 --retry-connrefused --retry-delay 0 127.0.0.1:{port}/signal/BTCUSDT",
+            "echo @@@@",
+            look.replace("\n", "\necho @@@@\n"),
+            ask,
+        ]
+    )
+    done = subprocess.run(
+        ["sh", "-c", script.replace(f"{GPT_ADDRESS}/", f"http://127.0.0.1:{port}/")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)},
+    )
+
+    assert done.returncode == 0, done.stderr
+    said, *answers = done.stdout.split("@@@@\n")
+    assert said.startswith("ok: ChatGPT Actions can import this document\n")
+    health, stranger, asked = (json.loads(answer) for answer in answers)
+    assert (health["status"], stranger["error"]) == ("ok", "UNAUTHORIZED")
+    assert [one["endpoint"] for one in asked["queries"]] == ["/signal/<symbol>"]
+    offered = json.loads((tmp_path / "actions.json").read_text(encoding="utf-8"))
+    assert offered["servers"] == [{"url": GPT_ADDRESS}]
+    assert "/signal/{symbol}" in offered["paths"]
 
 
 def test_every_setting_is_in_the_readme() -> None:

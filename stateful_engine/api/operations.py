@@ -21,6 +21,7 @@ from stateful_engine.api import (
     journal,
     maintenance,
     outcomes,
+    privacy,
     queries,
     recommendations,
     scanner,
@@ -74,6 +75,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *experiments.OPERATIONS,
     *maintenance.OPERATIONS,
     *health.OPERATIONS,
+    *privacy.OPERATIONS,
     Operation(
         name="getOpenApi",
         method="GET",
