@@ -17,6 +17,7 @@ from stateful_engine.dashboard import entrance
 from stateful_engine.dashboard.pages import PAGES, Page, View
 from stateful_engine.dashboard.rendering import DOOR_KEY, STATIC, environment_of, render, version_of
 from stateful_engine.dashboard.sessions import Sessions
+from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import ConfigurationError, StatefulEngineError
 from stateful_engine.globals import current_runtime
 from stateful_engine.logging import logger
@@ -109,7 +110,7 @@ def build_blueprint(settings: Settings) -> Blueprint:
         NAME, __name__, url_prefix=settings.dashboard_prefix, template_folder="templates", static_folder="static"
     )
     for page in PAGES:
-        blueprint.add_url_rule(page.path, page.endpoint, _for_visitors(page.view))
+        blueprint.add_url_rule(page.path, page.endpoint, _for_visitors(page.view, page.scope))
     blueprint.add_url_rule("/login", "login", _for_everybody(entrance.show_sign_in))
     blueprint.add_url_rule("/login", "sign_in", _for_everybody(entrance.sign_in), methods=["POST"])
     blueprint.add_url_rule("/logout", "sign_out", _for_everybody(entrance.sign_out), methods=["POST"])
@@ -125,11 +126,11 @@ def build_blueprint(settings: Settings) -> Blueprint:
 # What every page goes through
 
 
-def _for_visitors(view: View) -> View:
+def _for_visitors(view: View, scope: Scope = entrance.SCOPE) -> View:
     """A view that answers whoever is let in, and strangers with the form to sign in."""
 
     def admitted(**path: str) -> ResponseReturnValue:
-        entrance.admit()
+        entrance.admit(scope)
         return view(current_runtime(), **path)
 
     return _for_everybody(admitted)

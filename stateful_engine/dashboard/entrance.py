@@ -29,16 +29,23 @@ MOST_NEXT = 2000
 class Visitor:
     """Whoever looks at a page; `form_token` goes with the button to sign out, for those who have signed in."""
 
-    name: str
+    principal: Principal
     form_token: str | None = None
+
+    def may(self, scope: Scope) -> bool:
+        """Whether the visitor may see pages of this scope."""
+        return self.principal.may(scope)
 
 
 class SignInNeededError(AuthenticationError):
     """A page was asked for by a stranger; sign in with an API key."""
 
 
-def admit() -> Visitor:
-    """The visitor of this request; raises `SignInNeededError` for who may sign in, for others what the API raises."""
+def admit(scope: Scope = SCOPE) -> Visitor:
+    """The visitor of this request; raises `SignInNeededError` for who may sign in, for others what the API raises.
+
+    Every page asks for `analytics:read`, and those with records of other kinds for their `scope` too.
+    """
     dashboard = _dashboard()
     session = dashboard.sessions.of(request)
     if session is None or not _asks_for_keys(dashboard) or offered_key(request) is not None:
@@ -46,9 +53,15 @@ def admit() -> Visitor:
     else:
         principal, token = _by_session(dashboard, session), dashboard.sessions.token(session.nonce)
     authorize(principal, SCOPE)
-    visitor = Visitor(principal.name, token)
+    visitor = Visitor(principal, token)
     g._stateful_engine_visitor = visitor
+    require(scope)
     return visitor
+
+
+def require(scope: Scope) -> None:
+    """Raise `PermissionDeniedError` unless the visitor who was let in may see records of this scope."""
+    authorize(g._stateful_engine_visitor.principal, scope)
 
 
 def _by_rule(dashboard: Dashboard) -> Principal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ from markupsafe import Markup, escape
 
 UNKNOWN = "–"
 MINUS = "−"
+LONGEST_JSON = 300
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -73,6 +75,40 @@ def duration(seconds: Any) -> str:
 def text(value: Any) -> Markup | str:
     """Any text; nothing is a dash."""
     return UNKNOWN if value is None or value == "" else escape(value)
+
+
+def yes_no(value: Any) -> str:
+    """A flag in words; not known is a dash."""
+    return UNKNOWN if value is None else "yes" if value else "no"
+
+
+def outcome(value: Any) -> Markup | str:
+    """How a signal ended: a word that has a colour, too."""
+    looks = {"WIN": "good", "LOSS": "bad"}.get(str(value))
+    return Markup('<span class="{}">{}</span>').format(looks, value) if looks else text(value)
+
+
+def cost(value: Any) -> str:
+    """US dollars with six decimals at most; single answers of a model cost far less than a cent."""
+    return number(float(value), 6) if _is_known(value) else UNKNOWN
+
+
+def size(value: Any) -> str:
+    """Bytes in the unit that fits them."""
+    if not _is_known(value):
+        return UNKNOWN
+    for unit, width in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
+        if value >= width:
+            return f"{number(value / width, 1)} {unit}"
+    return f"{number(value)} B"
+
+
+def compact(value: Any) -> Markup | str:
+    """Whatever was recorded as JSON, on one line and not without end."""
+    if value is None or value == {}:
+        return UNKNOWN
+    written = json.dumps(value, ensure_ascii=False)
+    return escape(written if len(written) <= LONGEST_JSON else f"{written[:LONGEST_JSON]}…")
 
 
 def _is_known(value: Any) -> bool:

@@ -101,13 +101,17 @@ class ChatGPTLogger(Bound):
         with self._database.transaction() as session:
             return conversations.close_stale(session, idle_since)
 
-    def get_conversation_history(self, conversation_id: int, limit: int = 1000) -> list[dict[str, Any]]:
-        """The messages in the order in which they were logged; times are epoch seconds."""
+    def get_conversation_history(
+        self, conversation_id: int, limit: int = 1000, *, after_id: int = 0
+    ) -> list[dict[str, Any]]:
+        """The messages in the order in which they were logged, those after the message `after_id`; times are epoch
+        seconds.
+        """
         wanted = inputs.whole(conversation_id, "conversation_id")
         with self._database.reading() as session:
             if not conversations.exists(session, wanted):
                 raise unknown_conversation(conversation_id)
-            rows = conversations.messages(session, wanted, limit=inputs.limit(limit, most=10_000))
+            rows = conversations.messages(session, wanted, after_id=after_id, limit=inputs.limit(limit, most=10_000))
             return [_message_dict(row) for row in rows]
 
     def get_user_conversations(self, user_id: Any, limit: int = 10) -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
 from stateful_engine.domain import clock
@@ -14,6 +14,8 @@ from stateful_engine.services.recommendations import stats_of
 from stateful_engine.storage import actions, conversations, recommendations, scanner, signals
 
 TOP_ACTIONS = 10
+MOST_DAYS = 366
+MOST_WEEKS = 26
 
 
 class PerformanceDashboard(Bound):
@@ -44,6 +46,41 @@ class PerformanceDashboard(Bound):
             "avg_actions_per_user": round(total / users, 2) if users else 0,
             "popular_actions": dict(counts[:TOP_ACTIONS]),
         }
+
+    def get_daily_activity(self, days: int = 30) -> list[dict[str, Any]]:
+        """How many people did how much on each `day` (UTC) of at most a year: `users` and `actions`, oldest first.
+
+        Days on which nobody did anything are 0, between the first and the last day with any.
+        """
+        window = min(inputs.days(days) or MOST_DAYS, MOST_DAYS)
+        with self._database.reading() as session:
+            found = actions.by_day(session, _since(window), MOST_DAYS + 1)
+        known = {day: (users, count) for day, users, count in found}
+        return [
+            {"day": day, "users": known.get(day, (0, 0))[0], "actions": known.get(day, (0, 0))[1]}
+            for day in _days_between(found)
+        ]
+
+    def get_retention(self, weeks: int = 8) -> list[dict[str, Any]]:
+        """Who came back: for each `week` (its Monday, UTC) the `people` first seen in it, and `returned`, how many of
+        these were seen again in the first, second, … week after it.
+
+        A person counts as first seen in the window of whole weeks, also who was there before it.
+        """
+        this_monday = clock.now().date() - timedelta(days=clock.now().weekday())
+        first = this_monday - timedelta(weeks=inputs.limit(weeks, most=MOST_WEEKS) - 1)
+        with self._database.reading() as session:
+            rows = actions.by_first_week(session, datetime.combine(first, time.min, timezone.utc))
+        seen = {(begin, week): people for begin, week, people in rows}
+        mondays = [first + timedelta(weeks=count) for count in range(weeks)]
+        return [
+            {
+                "week": monday.isoformat(),
+                "people": seen.get((monday.isoformat(), monday.isoformat()), 0),
+                "returned": [seen.get((monday.isoformat(), later.isoformat()), 0) for later in mondays[place + 1 :]],
+            }
+            for place, monday in enumerate(mondays)
+        ]
 
     def get_signal_scanner_stats(self, days: int = 7) -> dict[str, Any]:
         """`signals`: per symbol and direction `count`, `avg_confidence` and `notified_count`."""
@@ -81,6 +118,14 @@ def _cost_figures(row: Mapping[str, Any]) -> dict[str, Any]:
         "cost_usd": None if cost is None else round(float(cost), 9),
         "unknown_cost": row["unknown_cost"],
     }
+
+
+def _days_between(found: Sequence[tuple[str, int, int]]) -> list[str]:
+    """Every day from the first to the last of some, ISO 8601."""
+    if not found:
+        return []
+    first, last = date.fromisoformat(found[0][0]), date.fromisoformat(found[-1][0])
+    return [(first + timedelta(days=count)).isoformat() for count in range((last - first).days + 1)]
 
 
 def _since(days: int) -> datetime | None:

@@ -62,6 +62,50 @@ def unique_users(session: Session, since: datetime | None) -> int:
     return session.scalar(statement) or 0
 
 
+def by_day(session: Session, since: datetime | None, limit: int) -> Sequence[tuple[str, int, int]]:
+    """The latest days on which anybody did anything, oldest first: the day, how many people, how many actions."""
+    day = _day(session).label("day")
+    statement = (
+        select(day, func.count(UserAction.user_id.distinct()).label("users"), func.count().label("actions"))
+        .where(*window(UserAction.timestamp, since, None))
+        .group_by(day)
+        .order_by(day.desc())
+        .limit(limit)
+    )
+    return [(str(row.day), row.users, row.actions) for row in session.execute(statement)][::-1]
+
+
+def by_first_week(session: Session, since: datetime) -> Sequence[tuple[str, str, int]]:
+    """How many of those first seen in one week were seen in another: `(first week, week, people)`, weeks as Mondays.
+
+    Nobody was seen before `since`, as far as this knows.
+    """
+    week = _week(session).label("week")
+    seen = select(UserAction.user_id, week).where(UserAction.timestamp >= since).distinct().subquery()
+    first = func.min(seen.c.week).over(partition_by=seen.c.user_id).label("first")
+    placed = select(first, seen.c.week).subquery()
+    statement = (
+        select(placed.c.first, placed.c.week, func.count().label("people"))
+        .group_by(placed.c.first, placed.c.week)
+        .order_by(placed.c.first, placed.c.week)
+    )
+    return [(str(row.first), str(row.week), row.people) for row in session.execute(statement)]
+
+
+def _day(session: Session) -> ColumnElement[str]:
+    """The day of an action in UTC as text."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.strftime("%Y-%m-%d", UserAction.timestamp)
+    return func.to_char(func.timezone("UTC", UserAction.timestamp), "YYYY-MM-DD")
+
+
+def _week(session: Session) -> ColumnElement[str]:
+    """The Monday of the week of an action in UTC as text."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.strftime("%Y-%m-%d", UserAction.timestamp, "-6 days", "weekday 1")
+    return func.to_char(func.date_trunc("week", func.timezone("UTC", UserAction.timestamp)), "YYYY-MM-DD")
+
+
 def page(
     session: Session,
     cursor: str | None,
