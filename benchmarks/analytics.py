@@ -3,42 +3,35 @@
     python benchmarks/analytics.py [--database postgresql sqlite] [--signals 1000000] [--large 10000000] [--events N]
 
 The five queries are those of the public implementation (all, executed and won signals, average confidence, symbols by
-number), with an index on `created_at`, which it lacks. With `--large` the same is done with that many signals, and the
-two sizes are compared; with `--events` people are counted in that many interactions of 30 days.
+number), with an index on `created_at`, which it lacks. With `--large` the same is done with that many signals (without
+their long texts, which no report reads), and the two sizes are compared; with `--events` people are counted in that
+many interactions of 30 days.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from collections.abc import Callable
+from contextlib import nullcontext
+from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from common import BODY, migrated_postgresql, verdict
-from flask import Flask
-from sqlalchemy import Connection, text
+from common import medians, verdict
+from sqlalchemy import text
+from year import CHUNK, SYMBOLS, fill, settle, store
 
-from stateful_engine import StatefulEngine
 from stateful_engine.domain import identifiers
 from stateful_engine.domain.clock import now
 from stateful_engine.storage import intake, rollup_reading, rollup_upkeep, rollups
 from stateful_engine.storage.rollup_measures import INTERACTIONS, SIGNALS
 from stateful_engine.storage.rollup_reading import Window
-from tests.databases import SqliteTemplate
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
 
-DAYS = 365
-SYMBOLS = 50
-CHUNK = 500_000
 BATCH = 1000
 
 FIVE_QUERIES = (
@@ -49,119 +42,6 @@ FIVE_QUERIES = (
     "SELECT symbol, count(*) AS n, avg(confidence) FROM {t} WHERE created_at >= :since "
     "GROUP BY symbol ORDER BY n DESC LIMIT 10",
 )
-
-COLUMNS = (
-    "signal_id, symbol, symbol_raw, timeframe, action, confidence, entry_price, take_profit, stop_loss, "
-    "initial_stop_loss, risk_reward_ratio, ai_reasoning, smc_analysis, technical_indicators, market_conditions, "
-    "source, source_engine, ai_model, prompt_version, is_executed, outcome, pnl_percentage, r_multiple, closed_at, "
-    "extra, created_at"
-)
-VALUES = """
-SELECT 'sig_' || {hex} || '_0', {symbol}, {symbol}, {timeframe}, {action}, 50 + i * 7 % 50, 100.0, 103.0, 98.5, 98.5,
-  2.0, {text}, {blocks}, {indicators},
-  {regime}, 'API', {engine}, 'gpt-4o-mini', 'v3', i % 7 < 4,
-  CASE WHEN i % 11 < 5 THEN 'WIN' WHEN i % 11 < 8 THEN 'LOSS' WHEN i % 11 = 8 THEN 'BREAKEVEN' ELSE 'PENDING' END,
-  CASE WHEN i % 11 < 5 THEN 3.0 WHEN i % 11 < 8 THEN -1.5 WHEN i % 11 = 8 THEN 0.0 END,
-  CASE WHEN i % 11 < 5 THEN 2.0 WHEN i % 11 < 8 THEN -1.0 WHEN i % 11 = 8 THEN 0.0 END,
-  CASE WHEN i % 11 < 9 THEN {closed} END, '{{}}', {made}
-FROM {numbers}
-"""
-
-
-# The stores
-
-
-@contextmanager
-def store(kind: str) -> Iterator[Runtime]:
-    """An app on an own, empty database."""
-    with tempfile.TemporaryDirectory() as folder:
-        if kind == "sqlite":
-            url = SqliteTemplate(Path(folder)).copy_to(Path(folder) / "benchmark.sqlite")
-            yield from _app(url, folder)
-        else:
-            with migrated_postgresql() as url:
-                yield from _app(url, folder)
-
-
-def _app(url: str, folder: str) -> Iterator[Runtime]:
-    app = Flask("benchmark", instance_path=folder)
-    app.config.update(STATEFUL_DATABASE_URL=url)
-    StatefulEngine(app)
-    runtime: Runtime = app.extensions["stateful_engine"]
-    yield runtime
-    runtime.close()
-
-
-def fill(runtime: Runtime, count: int) -> None:
-    """Make `count` signals, evenly over the year that ends now, and count them."""
-    begun = time.perf_counter()
-    end = now()
-    table = runtime.database.qualified(SIGNALS.source)
-    for first in range(0, count, CHUNK):
-        with runtime.database.engine.begin() as connection:
-            rows = rows_of(connection, first=first, last=min(first + CHUNK, count), count=count, end=end)
-            connection.execute(text(f"INSERT INTO {table} ({COLUMNS}) {rows}".replace(":", "\\:")))
-    made = time.perf_counter()
-    settle(runtime)
-    rollup_upkeep.rebuild(runtime.database)
-    settle(runtime)
-    print(f"  {count:,} signals made in {made - begun:.0f} s, counted in {time.perf_counter() - made:.0f} s")
-
-
-def rows_of(connection: Connection, *, first: int, last: int, count: int, end: datetime) -> str:
-    """The SELECT that makes signals out of numbers."""
-    begin, step = end - timedelta(days=DAYS), DAYS * 86_400 / count
-    pick = "(ARRAY[{}])[1 + {} % {}]" if connection.dialect.name == "postgresql" else None
-
-    def one_of(words: list[str], number: str) -> str:
-        if pick is not None:
-            return pick.format(", ".join(f"'{word}'" for word in words), number, len(words))
-        cases = " ".join(f"WHEN {index} THEN '{word}'" for index, word in enumerate(words))
-        return f"CASE {number} % {len(words)} {cases} END"
-
-    if connection.dialect.name == "postgresql":
-        numbers = f"generate_series({first}, {last - 1}) AS i"
-        hexed = "lpad(to_hex(i), 12, '0')"
-        made = f"TIMESTAMPTZ '{begin.isoformat()}' + i * INTERVAL '{step:.6f} seconds'"
-        closed = f"{made} + i % 97 * INTERVAL '30 minutes'"
-    else:
-        numbers = (
-            f"(WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last - 1}) "
-            "SELECT i FROM n)"
-        )
-        hexed = "printf('%012x', i)"
-        seconds = f"{begin.timestamp():.6f} + i * {step:.6f}"
-        made = f"strftime('%Y-%m-%d %H:%M:%f', {seconds}, 'unixepoch') || '000'"
-        closed = f"strftime('%Y-%m-%d %H:%M:%f', {seconds} + i % 97 * 1800, 'unixepoch') || '000'"
-    return VALUES.format(
-        text=quoted(BODY["signal"]["reasoning"]),
-        blocks=quoted(json.dumps(BODY["smc_analysis"])),
-        indicators=quoted(json.dumps(BODY["technical_indicators"])),
-        hex=hexed,
-        numbers=numbers,
-        made=made,
-        closed=closed,
-        symbol=one_of([f"S{number:02}USDT" for number in range(SYMBOLS)], "(i * 31)"),
-        timeframe=one_of(["5m", "15m", "1H", "4H", "1D"], "(i * 17)"),
-        action=one_of(["BUY", "SELL"], "i"),
-        regime=one_of(["BULLISH", "BEARISH", "RANGING"], "(i / 1000)"),
-        engine=one_of(["sharp", "smc", "scalper", "swing"], "(i * 13)"),
-    )
-
-
-def quoted(words: str) -> str:
-    return "'" + words.replace("'", "''") + "'"
-
-
-def settle(runtime: Runtime) -> None:
-    """Let the database tidy up, as its background work would."""
-    if runtime.database.dialect == "postgresql":
-        with runtime.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text("VACUUM ANALYZE"))
-    else:
-        with runtime.database.engine.connect() as connection:
-            connection.execute(text("ANALYZE"))
-
 
 # The contestants
 
@@ -183,19 +63,6 @@ def uncached(runtime: Runtime, days: int) -> None:
 
 def cached(runtime: Runtime, days: int) -> None:
     runtime.analytics.signals(days=days)
-
-
-def medians(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """The median time of each in milliseconds, in turns."""
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for work in contestants.values():
-        work()
-    for _ in range(rounds):
-        for name, work in contestants.items():
-            begun = time.perf_counter()
-            work()
-            times[name].append((time.perf_counter() - begun) * 1000)
-    return {name: statistics.median(found) for name, found in times.items()}
 
 
 # The figures
@@ -313,7 +180,7 @@ def measure(kind: str, options: argparse.Namespace) -> None:
     large: dict[str, float] = {}
     if options.large:
         with store(kind) as runtime:
-            fill(runtime, options.large)
+            fill(runtime, options.large, bodies=False)
             large = reports(runtime, options.rounds)
     with store(kind) as runtime:
         fill(runtime, options.signals)

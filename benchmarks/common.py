@@ -8,7 +8,8 @@ import statistics
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -150,6 +151,19 @@ def percentile(values: Sequence[float], share: float) -> float:
 def median(values: Sequence[float]) -> float:
     """The median, of ratios of interleaved rounds above all."""
     return statistics.median(values)
+
+
+def medians(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """The median time of each in milliseconds, in turns."""
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for work in contestants.values():
+        work()
+    for _ in range(rounds):
+        for name, work in contestants.items():
+            begun = time.perf_counter()
+            work()
+            times[name].append((time.perf_counter() - begun) * 1000)
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def pin(core: int, *, pid: int = 0) -> None:
