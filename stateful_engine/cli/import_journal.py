@@ -29,6 +29,9 @@ def import_journal_command(file: Path) -> None:
             click.echo(f"{table:<24} not in the file")
         else:
             counts = report.imported[table], report.known[table], report.refused[table]
-            click.echo(f"{table:<24} {counts[0]} imported, {counts[1]} known already, {counts[2]} refused")
-    for problem in report.problems:
+            later = f" ({report.updated[table]} brought up to date)" if report.updated[table] else ""
+            click.echo(f"{table:<24} {counts[0]} imported, {counts[1]} known already{later}, {counts[2]} refused")
+    for problem in (*report.problems, *report.broken):
         click.echo(f"  {problem}", err=True)
+    if report.broken:
+        raise click.exceptions.Exit(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -21,10 +21,11 @@ from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.errors import InvalidInputError
 from stateful_engine.services import inputs
 from stateful_engine.services.conversations import role_of
+from stateful_engine.services.journal import numbers_of
 from stateful_engine.services.recommendations import confidence_of, direction_of
 from stateful_engine.storage import actions, conversations, journal, recommendations, scanner
 from stateful_engine.storage.foreign_journal import ForeignJournal
-from stateful_engine.storage.natural_keys import find_same, insert_row
+from stateful_engine.storage.natural_keys import fill_in, find_same, insert_row
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -35,17 +36,27 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 BATCH = 500
 MAX_PROBLEMS = 20
+ENDED = ("ended_at", "message_count", "total_tokens", "openai_cost")
+FOLLOWED = ("executed", "execution_ticket", "execution_time", "result_pnl", "result_r")
+TOLD = ("notified", "notified_at")
+FALSE = frozenset({"", "0", "false", "no", "off", "none"})
 
 
 @dataclass(slots=True)
 class ImportReport:
-    """What came along: per table how many rows were new, known already, or could not be meant, with some reasons."""
+    """What came along: per table how many rows were new, known already, or could not be meant, with some reasons.
+
+    `updated` are those of the known ones that have gone on since, `broken` says which tables could not be read to the
+    end.
+    """
 
     imported: Counter[str] = field(default_factory=Counter)
     known: Counter[str] = field(default_factory=Counter)
+    updated: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +66,8 @@ class _Kind:
     model: type[Base]
     key: tuple[str, ...]
     read: Callable[[Row, Mapping[Any, int]], dict[str, Any]]
+    later: tuple[str, ...] = ()
+    """Columns that a row gets only after it was written."""
 
 
 def import_journal(path: str | os.PathLike[str], database: Database) -> ImportReport:
@@ -77,14 +90,24 @@ class _Copy:
         self.report = ImportReport()
         self._database = database
         self._conversation_ids: dict[Any, int] = {}
+        self._seen: Counter[tuple[Any, ...]] = Counter()
 
     def take(self, source: ForeignJournal, table: str, kind: _Kind) -> None:
-        """Copy one table, in batches of a transaction each."""
+        """Copy one table, in batches of a transaction each, as far as it can be read."""
         rows = source.rows(table)
-        while batch := list(islice(rows, BATCH)):
+        while batch := self._batch(rows):
             with self._database.transaction() as session:
                 for row in batch:
                     self._take_row(session, table, kind, row)
+
+    def _batch(self, rows: Iterator[Row]) -> list[Row]:
+        batch: list[Row] = []
+        try:
+            for row in islice(rows, BATCH):
+                batch.append(row)
+        except InvalidInputError as error:
+            self.report.broken.append(error.message)
+        return batch
 
     def _take_row(self, session: Session, table: str, kind: _Kind, row: Row) -> None:
         try:
@@ -99,12 +122,21 @@ class _Copy:
     def _kept(self, session: Session, table: str, kind: _Kind, values: dict[str, Any]) -> int:
         """The id of the row in our table, which is added when it is not known."""
         values |= {name: self._database.people.of(values[name]) for name in ("user_id", "chat_id") if name in values}
-        known = find_same(session, kind.model, {name: values[name] for name in kind.key})
+        key = {name: values[name] for name in kind.key}
+        known = find_same(session, kind.model, key, skip=self._occurrences(table, key))
         if known is not None:
             self.report.known[table] += 1
+            later = {name: values[name] for name in kind.later}
+            self.report.updated[table] += bool(later) and fill_in(session, kind.model, known, later)
             return known
         self.report.imported[table] += 1
         return insert_row(session, kind.model, values)
+
+    def _occurrences(self, table: str, key: Mapping[str, Any]) -> int:
+        """How many rows that say the same came before in this journal: twice in one second is two records."""
+        same = (table, hash(tuple(key.values())))
+        self._seen[same] += 1
+        return self._seen[same] - 1
 
     def _refuse(self, table: str, row: Row, error: InvalidInputError) -> None:
         self.report.refused[table] += 1
@@ -160,7 +192,7 @@ def _recommendation(row: Row, conversation_ids: Mapping[Any, int]) -> dict[str, 
         "timeframe": canonical_timeframe(row.get("timeframe")),
         "market_regime": inputs.text(row.get("market_regime")),
         "created_at": _required_time(row, "created_at"),
-        "executed": bool(row.get("executed")),
+        "executed": _flag(row.get("executed")),
         "execution_ticket": inputs.text(row.get("execution_ticket")),
         "execution_time": _time(row, "execution_time"),
         "result_pnl": inputs.optional_finite(row.get("result_pnl"), "result_pnl"),
@@ -181,7 +213,7 @@ def _scanner_result(row: Row, _: Mapping[Any, int]) -> dict[str, Any]:
         "reason": inputs.text(row.get("reason"), most=4096),
         "bar_time": _time(row, "bar_time"),
         "detected_at": _required_time(row, "detected_at"),
-        "notified": bool(row.get("notified")),
+        "notified": _flag(row.get("notified")),
         "notified_at": _time(row, "notified_at"),
         "signal_id": inputs.text(row.get("signal_id")),
     }
@@ -205,25 +237,29 @@ def _event(row: Row, _: Mapping[Any, int]) -> dict[str, Any]:
     if kind is None:
         raise InvalidInputError("event is missing")
     texts = ("ticket", "signal_id", "side", "method", "momentum", "oco_group")
-    numbers = ("price", "sl", "tp", "old_sl", "volume", "pnl", "r_multiple", "distance_atr")
+    kept = _json(row.get("extra"))
+    extra = dict(kept) if isinstance(kept, dict) else {} if kept is None else {"extra": kept}
+    numbers = numbers_of(row, extra)
     return {
         "event": kind,
         **{name: inputs.text(row.get(name)) for name in texts},
         "symbol": canonical_symbol(row.get("symbol")) or inputs.text(row.get("symbol")),
-        **{name: inputs.optional_finite(row.get(name), name) for name in numbers},
+        **numbers,
         "notes": inputs.text(row.get("notes"), most=8192),
-        "extra": _json(row.get("extra")),
+        "extra": extra or None,
         "timestamp": _required_time(row, "timestamp"),
     }
 
 
 KINDS: dict[str, _Kind] = {
-    conversations.TABLE: _Kind(conversations.Conversation, ("user_id", "chat_id", "started_at"), _conversation),
+    conversations.TABLE: _Kind(conversations.Conversation, ("user_id", "chat_id", "started_at"), _conversation, ENDED),
     conversations.MESSAGES: _Kind(conversations.Message, ("conversation_id", "timestamp", "role", "content"), _message),
     recommendations.TABLE: _Kind(
-        recommendations.Recommendation, ("user_id", "symbol", "direction", "created_at"), _recommendation
+        recommendations.Recommendation, ("user_id", "symbol", "direction", "created_at"), _recommendation, FOLLOWED
     ),
-    scanner.TABLE: _Kind(scanner.ScannerResult, ("symbol", "timeframe", "direction", "detected_at"), _scanner_result),
+    scanner.TABLE: _Kind(
+        scanner.ScannerResult, ("symbol", "timeframe", "direction", "detected_at"), _scanner_result, TOLD
+    ),
     actions.TABLE: _Kind(actions.UserAction, ("user_id", "chat_id", "action_type", "timestamp"), _action),
     journal.TABLE: _Kind(journal.TradeEvent, ("event", "ticket", "symbol", "timestamp"), _event),
 }
@@ -254,6 +290,11 @@ def _number_in(value: Any) -> Any:
         return float(value)
     except (TypeError, ValueError):
         return value
+
+
+def _flag(value: Any) -> bool:
+    """Whether a column says yes, also as text."""
+    return bool(value) and str(value).strip().lower() not in FALSE
 
 
 def _count(row: Row, name: str) -> int | None:

@@ -52,9 +52,9 @@ class JournalRepo(Bound):
         """
         if (filled is None) == (error is None):
             raise InvalidInputError('say either filled="A" or "B", or error="…"')
-        side = None if filled is None else filled.strip().upper()
+        side = None if filled is None else (inputs.text(filled) or "").strip().upper()
         if side not in (None, "A", "B"):
-            raise InvalidInputError(f"{filled!r} is no order of the pair; use A or B")
+            raise InvalidInputError(f"{str(side)[:40]!r} is no order of the pair; use A or B")
         other = {"A": "B", "B": "A"}.get(side or "")
         known = {
             "symbol": _get(pair, "symbol"),
@@ -144,12 +144,23 @@ def _columns(given: Mapping[str, Any]) -> dict[str, Any]:
         raise InvalidInputError(detail, errors=(Fault("/event", detail, "MISSING"),))
     values: dict[str, Any] = {"event": kind, "notes": inputs.text(named.get("notes"), most=MAX_NOTES)}
     values |= {name: inputs.text(named.get(name)) for name in TEXTS}
-    values |= {name: inputs.optional_finite(named.get(name), name) for name in NUMBERS}
+    values |= numbers_of(named, extra)
     values["symbol"] = canonical_symbol(named.get("symbol")) or inputs.text(named.get("symbol"))
     values["side"] = _side(named.get("side"))
     values["timestamp"] = inputs.moment(named.get("timestamp"), "timestamp") or clock.now()
     values["extra"] = clean_json(extra)[0] or None
     return values
+
+
+def numbers_of(given: Mapping[str, Any], extra: dict[str, Any]) -> dict[str, float | None]:
+    """The numbers of an event; what is none ("market") goes to `extra`: no event is lost for it."""
+    found: dict[str, float | None] = {}
+    for name in NUMBERS:
+        try:
+            found[name] = inputs.optional_finite(given.get(name), name)
+        except InvalidInputError:
+            found[name], extra[name] = None, inputs.text(given[name])
+    return found
 
 
 def _side(value: Any) -> str | None:

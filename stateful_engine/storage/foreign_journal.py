@@ -10,6 +10,9 @@ from typing import Any
 
 from stateful_engine.errors import InvalidInputError
 
+PATIENCE = 5.0
+"""Seconds to wait for somebody who is writing the journal."""
+
 
 class ForeignJournal:
     """The tables of a SQLite file, row by row as dicts; `with` opens and closes it."""
@@ -21,12 +24,17 @@ class ForeignJournal:
     def __enter__(self) -> ForeignJournal:
         if not self._path.is_file():
             raise InvalidInputError(f"{self._path} is no file; give the path of the journal")
-        self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", uri=True)
+        self._connection = sqlite3.connect(f"{self._path.absolute().as_uri()}?mode=ro", timeout=PATIENCE, uri=True)
         self._connection.row_factory = sqlite3.Row
+        self._connection.text_factory = _text
         try:
             self._connection.execute("SELECT count(*) FROM sqlite_master")
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as error:
             self._connection.close()
+            if isinstance(error, sqlite3.OperationalError):
+                raise InvalidInputError(
+                    f"{self._path} cannot be read ({error}); stop who holds it, or copy it"
+                ) from None
             raise InvalidInputError(f"{self._path} is no SQLite database; give the path of the journal") from None
         return self
 
@@ -41,9 +49,29 @@ class ForeignJournal:
         return {row["name"] for row in found}
 
     def rows(self, table: str) -> Iterator[Mapping[str, Any]]:
-        """The rows of one of `tables()`, in the order in which they were written."""
+        """The rows of one of `tables()`, in the order in which they were written where that is known.
+
+        A damaged table raises `InvalidInputError` after the last row that can be read.
+        """
         assert self._connection is not None
         quoted = '"' + table.replace('"', '""') + '"'
-        with closing(self._connection.execute(f"SELECT * FROM {quoted} ORDER BY rowid")) as cursor:
-            for row in cursor:
-                yield dict(row)
+        try:
+            with closing(self._cursor(f"SELECT * FROM {quoted}")) as cursor:
+                for row in cursor:
+                    yield {name: _text(row[name]) if type(row[name]) is bytes else row[name] for name in row.keys()}
+        except sqlite3.DatabaseError as error:
+            raise InvalidInputError(
+                f"the table {table} cannot be read to its end ({error}); try again with what `.recover` makes of it"
+            ) from None
+
+    def _cursor(self, query: str) -> sqlite3.Cursor:
+        assert self._connection is not None
+        try:
+            return self._connection.execute(f"{query} ORDER BY rowid")
+        except sqlite3.OperationalError:
+            return self._connection.execute(query)
+
+
+def _text(raw: bytes) -> str:
+    """Text as it was meant: journals may hold what is no UTF-8."""
+    return raw.decode("utf-8", "replace")

@@ -308,6 +308,14 @@ def test_journal_events_take_both_call_forms_and_keep_unknown_fields(database_ur
     assert [one["event"] for one in journal.recent(10, event="trade_exec")] == ["trade_exec"]
 
 
+def test_no_event_is_lost_for_a_price_that_is_no_number(database_url: str) -> None:
+    journal = JournalRepo(database_url=database_url)
+    journal.log_event("trade_exec", ticket=1, price="market", sl=float("nan"), volume=None)
+    [event] = journal.recent(1)
+    assert (event["price"], event["sl"], event["volume"]) == (None, None, None)
+    assert event["extra"] == {"price": "market", "sl": "nan"}
+
+
 def test_oco_results_and_failures_are_fields(database_url: str) -> None:
     journal = JournalRepo(database_url=database_url)
     pair = SimpleNamespace(symbol="XAUUSD", oco_group="g1", order_a_ticket=1, order_b_ticket=2, order_a_side="BUY")
