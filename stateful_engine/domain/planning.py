@@ -18,6 +18,8 @@ from stateful_engine.domain.proportions import wilson_interval
 from stateful_engine.domain.sequential import TUNING_FLOOR, half_width
 from stateful_engine.errors import InvalidInputError
 
+_LARGEST = 1e15
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -89,7 +91,12 @@ def sample_size(
         raise InvalidInputError(f"power {power!r} is not between 0 and 1; 0.8 is usual")
     reach = (_z_alpha(alpha, sequential=sequential) + normal_quantile(power)) / mde
     variance = _difference_variance(mde, sd, mean=mean, relative=relative)
-    return max(2, math.ceil(design_effect * reach * reach * variance))
+    size = design_effect * reach * reach * variance
+    if not size < _LARGEST:
+        raise InvalidInputError(
+            f"an effect of {mde:g} at a deviation of {sd:g} needs more values than there will ever be"
+        )
+    return max(2, math.ceil(size))
 
 
 def power_at(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from stateful_engine.domain.amounts import MAX_TOKENS
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -57,6 +59,6 @@ def _field(source: Any, *names: str) -> Any:
 
 def _count(source: Any, *names: str) -> int | None:
     value = None if source is None else _field(source, *names)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_TOKENS:
         return None
     return value

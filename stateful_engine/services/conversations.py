@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -97,7 +97,7 @@ class ChatGPTLogger(Bound):
 
     def close_stale(self, idle_seconds: float) -> int:
         """End the conversations that nobody has written in for `idle_seconds`; how many."""
-        idle_since = clock.now() - timedelta(seconds=inputs.finite(idle_seconds, "idle_seconds"))
+        idle_since = clock.now() - inputs.duration(idle_seconds, "idle_seconds")
         with self._database.transaction() as session:
             return conversations.close_stale(session, idle_since)
 
@@ -131,23 +131,24 @@ class ChatGPTLogger(Bound):
 
 def role_of(value: Any) -> str:
     """One of the roles for what bots really send; raises `InvalidInputError` for anything else."""
-    word = str(value).strip().lower()
+    given = inputs.text(value) or ""
+    word = given.strip().lower()
     word = ROLE_SPELLINGS.get(word, word)
     if word in {role.value for role in MessageRole}:
         return word
     known = ", ".join(role.value for role in MessageRole)
-    detail = f"{str(value)[:40]!r} is no role; use one of {known}"
+    detail = f"{given[:40]!r} is no role; use one of {known}"
     raise InvalidInputError(detail, errors=(Fault("/role", detail),))
 
 
 def _tokens(value: Any) -> int | None:
-    return None if value is None else inputs.whole(value, "tokens_used")
+    return None if value is None else int(inputs.amount(inputs.whole(value, "tokens_used"), "tokens_used"))
 
 
 def _cost(given: Decimal | float | None, model: str | None, usage: Usage) -> Decimal | None:
     """The stated cost, or the one that the price list gives for the tokens."""
     if given is not None:
-        return Decimal(str(inputs.finite(given, "cost_usd")))
+        return Decimal(str(inputs.amount(given, "cost_usd")))
     return cost_of(model, usage, at=clock.now()).usd
 
 

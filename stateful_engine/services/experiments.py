@@ -27,6 +27,7 @@ from stateful_engine.domain.experiment_design import (
 )
 from stateful_engine.domain.experiment_metrics import metric_spec
 from stateful_engine.domain.planning import AATest, Plan, aa_test, plan
+from stateful_engine.domain.redaction import clean_json
 from stateful_engine.errors import (
     ConfigurationError,
     ConflictError,
@@ -36,6 +37,7 @@ from stateful_engine.errors import (
     StatefulEngineError,
 )
 from stateful_engine.globals import current_runtime
+from stateful_engine.guard import Guard
 from stateful_engine.logging import logger
 from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 BATCH = 500
 CONTROL = "A"
+PRIMARY = "expectancy_r"
 DEFAULT_HORIZON = timedelta(days=1)
 DEFAULT_BLOCK = timedelta(hours=4)
 KNOWN_SETTINGS = frozenset(
@@ -61,6 +64,8 @@ KNOWN_SETTINGS = frozenset(
         *("block_seconds", "planned_n", "targeting", "forced", "cheaper", "alpha"),
     }
 )
+
+_guard = Guard()
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +174,7 @@ class Experiments(Bound):
         """Serve `variant` to everybody from now on; None takes the declaration back."""
         with self._changing(name) as (_, row):
             if variant not in (None, "A", "B"):
-                raise InvalidInputError(f"{variant!r} is no variant; declare A or B")
+                raise InvalidInputError(f"{inputs.text(variant, most=40)!r} is no variant; declare A or B")
             row.winner = variant
             if variant is not None and row.active:
                 row.active, row.paused, row.ended_at = False, False, clock.now()
@@ -226,15 +231,18 @@ class Experiments(Bound):
 
         Unknown or paused experiments and a database that is away give control, or what the hash says, with a reason.
         """
-        unit = inputs.text(user_id) or ""
-        try:
-            return self._assign(name, unit, attributes, episode, at)
-        except StatefulEngineError as error:
-            logger.warning("experiment %r serves control (%s)", str(name)[:64], error.code)
-            return Assignment(str(name), CONTROL, None, error.code.lower(), unit)
+        with _guard("assign_a_variant"):
+            try:
+                return self._assign(
+                    name, inputs.text(user_id) or "", inputs.mapping(attributes, "attributes"), episode, at
+                )
+            except StatefulEngineError as error:
+                logger.warning("experiment %.64r serves control (%s)", name, error.code)
+                return Assignment(str(name), CONTROL, None, error.code.lower(), "")
+        return Assignment("", CONTROL, None, "failed", "")
 
     def _assign(
-        self, name: str, user: str, attributes: Mapping[str, Any] | None, episode: str | None, at: datetime | None
+        self, name: str, user: str, attributes: Mapping[str, Any], episode: str | None, at: datetime | None
     ) -> Assignment:
         with self._database.reading() as session:
             row = experiments.find(session, name)
@@ -242,7 +250,7 @@ class Experiments(Bound):
                 return Assignment(str(name), CONTROL, None, "unknown_experiment", user)
             running = self._named(_running(row))
             person = self._database.people.of(user) or None
-            unit = unit_of(running.design, user_id=person, episode=episode, at=at or clock.now())
+            unit = unit_of(running.design, user_id=person, episode=inputs.text(episode), at=at or clock.now())
             stored = None if unit is None else experiments.stored_variant(session, running.id, unit, row.version)
         if unit is None:
             return Assignment(name, CONTROL, running.configs.get(CONTROL), "unit_missing", user)
@@ -252,7 +260,7 @@ class Experiments(Bound):
             status=running.status,
             winner=running.winner,
             stored=stored,
-            attributes={**(attributes or {}), "user_id": user},
+            attributes={**attributes, "user_id": user},
         )
         variant = served.variant
         if served.in_experiment and stored is None:
@@ -301,10 +309,8 @@ class Experiments(Bound):
             return experiments.expose(session, row.id, unit, clock.now())
 
     def _noted(self, assignment: Assignment) -> None:
-        try:
+        with _guard("note_an_exposure"):
             self.note_exposure(assignment)
-        except StatefulEngineError as error:
-            logger.warning("an exposure of %r could not be noted (%s)", assignment.experiment, error.code)
 
     # Judging
 
@@ -328,7 +334,7 @@ class Experiments(Bound):
         self._catch_up()
         with self._database.reading() as session:
             row = _required(experiments.find(session, name), name)
-            wanted = metric_spec(metric or row.primary_metric).name
+            wanted = metric_spec(inputs.text(metric) or row.primary_metric).name
             rows = experiments.exposed_signals(session, row.name, row.started_at or row.created_at)
             arms, _ = gather(_running(row).design, rows, now=clock.now(), value=self._valuation(mark))
         pairs = [pair for arm in arms.values() for pair in arm.pairs(wanted)]
@@ -361,7 +367,12 @@ class Experiments(Bound):
 
     def plan(self, metric: str, mde: float, sd: float | None = None, **details: Any) -> Plan:
         """How many signals and weeks it takes to find a true difference of `mde`; see `domain.planning.plan`."""
-        return plan(metric, mde, sd, **details)
+        words: dict[str, Any] = {key: details[key] for key in ("design", "sequential") if key in details}
+        numbers: dict[str, Any] = {
+            key: inputs.finite(value, key) for key, value in details.items() if key not in words and value is not None
+        }
+        deviation = inputs.optional_finite(sd, "sd")
+        return plan(inputs.text(metric) or "", inputs.finite(mde, "mde"), deviation, **words, **numbers)
 
     def _results_of(self, session: Session, row: Experiment, value: Valuation) -> dict[str, Any]:
         now = clock.now()
@@ -414,37 +425,47 @@ def _row_of(name: str, variant_a: Any, variant_b: Any, weight_a: Any, given: Map
     if unknown:
         faults = tuple(Fault(f"/{key}", f"there is no setting {key!r}", "UNKNOWN") for key in sorted(unknown))
         raise InvalidInputError(f"unknown settings; use {', '.join(sorted(KNOWN_SETTINGS))}", errors=faults)
-    primaries = tuple(given.get("primaries") or [given.get("primary_metric") or "expectancy_r"])
-    layer = given.get("layer")
+    primaries = inputs.names(given.get("primaries"), "primaries") or [
+        inputs.text(given.get("primary_metric")) or PRIMARY
+    ]
+    margins = inputs.mapping(given.get("margins"), "margins")
+    block, horizon = given.get("block_seconds"), given.get("horizon_seconds") or DEFAULT_HORIZON.total_seconds()
     settings = {
-        "primaries": list(primaries),
-        "guardrails": list(given.get("guardrails") or ()),
-        "margins": dict(given.get("margins") or {}),
-        "block_seconds": given.get("block_seconds"),
-        "targeting": given.get("targeting"),
-        "forced": dict(given.get("forced") or {}),
-        "cheaper": given.get("cheaper"),
-        "alpha": given.get("alpha", 0.05),
+        "primaries": primaries,
+        "guardrails": inputs.names(given.get("guardrails"), "guardrails"),
+        "margins": {metric: _number(margin, f"margins/{metric}") for metric, margin in margins.items()},
+        "block_seconds": None if block is None else inputs.duration(block, "block_seconds").total_seconds(),
+        "targeting": None if given.get("targeting") is None else inputs.mapping(given["targeting"], "targeting"),
+        "forced": inputs.mapping(given.get("forced"), "forced"),
+        "cheaper": inputs.text(given.get("cheaper")),
+        "alpha": _number(given.get("alpha", 0.05), "alpha"),
     }
     values = {
-        "name": name,
-        "variant_a": variant_a,
-        "variant_b": variant_b,
+        "name": inputs.text(name) or "",
+        "variant_a": clean_json(variant_a)[0],
+        "variant_b": clean_json(variant_b)[0],
         "weight_a": _number(weight_a, "weight_a"),
         "coverage": _number(given.get("coverage", 1.0), "coverage"),
         "version": 1,
-        "layer": None if layer is None else list(layer),
-        "design": design_of(str(given.get("design") or Design.USER.value)).value,
+        "layer": _layer(given.get("layer")),
+        "design": design_of(inputs.text(given.get("design")) or Design.USER.value).value,
         "primary_metric": primaries[0],
         "settings": settings,
-        "horizon_seconds": inputs.whole(
-            given.get("horizon_seconds") or DEFAULT_HORIZON.total_seconds(), "horizon_seconds"
-        ),
+        "horizon_seconds": int(inputs.duration(horizon, "horizon_seconds").total_seconds()),
         "planned_n": None if given.get("planned_n") is None else inputs.whole(given["planned_n"], "planned_n"),
         "created_at": clock.now(),
     }
     check_design(_design_of_values(values))
     return values
+
+
+def _layer(value: Any) -> list[Any] | None:
+    """A slice of a layer: its name and two numbers."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) != 3:
+        raise InvalidInputError("a layer is a name and two numbers, for example ('models', 0, 0.5)")
+    return [inputs.text(value[0]), _number(value[1], "layer"), _number(value[2], "layer")]
 
 
 def _design_of_values(values: Mapping[str, Any]) -> ExperimentDesign:

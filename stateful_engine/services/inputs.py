@@ -17,6 +17,7 @@ from stateful_engine.errors import Fault, InvalidInputError
 
 MAX_TEXT = 512
 MAX_DAYS = 36_500
+MAX_AMOUNT = 10**9
 
 SOURCE_SPELLINGS = {
     "CHATGPT": InteractionSource.CHAT_GPT,
@@ -81,6 +82,14 @@ def finite(value: Any, name: str) -> float:
     return number
 
 
+def amount(value: Any, name: str) -> float:
+    """A number from 0 to a thousand million, which no single message costs or counts."""
+    number = finite(value, name)
+    if not 0 <= number <= MAX_AMOUNT:
+        raise _invalid(f"/{name}", f"{name} must be from 0 to {MAX_AMOUNT}; send what one message took")
+    return number
+
+
 def optional_finite(value: Any, name: str) -> float | None:
     """As `finite`, None stays None."""
     return None if value is None else finite(value, name)
@@ -99,7 +108,7 @@ def whole(value: Any, name: str) -> int:
         raise _invalid(
             f"/{name}", f"{name} must be a whole number, not {_short(value)}; send it as it was given to you"
         )
-    return int(value)
+    return value if isinstance(value, int) else int(number)
 
 
 def person(user_id: Any) -> str:
@@ -111,6 +120,14 @@ def person(user_id: Any) -> str:
             errors=(Fault("/user_id", "user_id is missing; send the id of the person", "MISSING"),),
         )
     return named
+
+
+def duration(value: Any, name: str) -> timedelta:
+    """Seconds from 0 to a hundred years, as a duration."""
+    seconds = finite(value, name)
+    if not 0 <= seconds <= MAX_DAYS * 86_400:
+        raise _invalid(f"/{name}", f"{name} must be seconds from 0 to a hundred years; send for example 3600")
+    return timedelta(seconds=seconds)
 
 
 def days(value: Any, *, least: int = 0) -> int:
@@ -159,8 +176,19 @@ def text(value: Any, *, most: int = MAX_TEXT) -> str | None:
     """Cleaned text of at most `most` characters; None and empty become None, other kinds their text."""
     if value is None:
         return None
-    cleaned, _ = clean_text(str(value)[:most])
+    cleaned, _ = clean_text(_spelled(value)[:most])
     return cleaned or None
+
+
+def names(value: Any, name: str) -> list[str]:
+    """A list of words; None is an empty one, a single text is no list."""
+    if value is None:
+        return []
+    if not isinstance(value, (list, tuple)) or not all(isinstance(word, str) for word in value):
+        raise _invalid(
+            f"/{name}", f"{name} must be a list of names, not {_short(value)}; send for example ['win_rate']"
+        )
+    return list(value)
 
 
 def mapping(value: Any, name: str) -> dict[str, Any]:
@@ -185,6 +213,17 @@ def _invalid(pointer: str, detail: str) -> InvalidInputError:
     return InvalidInputError(detail, errors=(Fault(pointer, detail),))
 
 
+def _spelled(value: Any) -> str:
+    """What is no text as text; raises `InvalidInputError` for what has none."""
+    try:
+        return str(value)
+    except RecursionError:
+        raise InvalidInputError("a value is nested too deep to be a text; send plain text") from None
+
+
 def _short(value: Any) -> str:
-    shown = repr(value)
+    try:
+        shown = repr(value)
+    except RecursionError:
+        shown = type(value).__name__
     return shown if len(shown) <= 40 else shown[:37] + "…"

@@ -151,7 +151,7 @@ def direction_of(value: Any) -> str:
     """BUY, SELL or HOLD for what callers really send; raises `InvalidInputError` for anything else."""
     folded = fold_action(value)
     if folded is None:
-        detail = f"{str(value)[:40]!r} is no direction; use BUY, SELL or HOLD"
+        detail = f"{inputs.text(value, most=40)!r} is no direction; use BUY, SELL or HOLD"
         raise InvalidInputError(detail, errors=(Fault("/direction", detail),))
     return str(folded[0])
 

@@ -233,8 +233,9 @@ class _isolated:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
         if not isinstance(error, Exception):
             return False
-        self._done.failed[self._symbol] = type(error).__name__
-        logger.warning("the scanner could not finish %s (%s)", self._symbol, type(error).__name__)
+        symbol = inputs.text(self._symbol, most=64) or ""
+        self._done.failed[symbol] = type(error).__name__
+        logger.warning("the scanner could not finish %s (%s)", symbol, type(error).__name__)
         return True
 
 

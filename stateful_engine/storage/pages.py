@@ -52,13 +52,14 @@ def encode_cursor(table: str, place: Place) -> str:
 def decode_cursor(table: str, cursor: str) -> Place:
     """The place that a cursor stands for; raises `InvalidInputError` with the code INVALID_CURSOR for anything else."""
     try:
-        raw = base64.b64decode(cursor.encode("ascii") + b"=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
+        text = str(cursor)
+        raw = base64.b64decode(text.encode("ascii") + b"=" * (-len(text) % 4), altchars=b"-_", validate=True)
         packed, check = raw[: _PLACE.size], raw[_PLACE.size :]
         if check != _check(table, packed):
             raise ValueError("another list")
         created_us, row_id = _PLACE.unpack(packed)
         return Place(from_epoch_us(created_us), row_id)
-    except (ValueError, OverflowError, binascii.Error, struct.error):
+    except (ValueError, OverflowError, RecursionError, binascii.Error, struct.error):
         detail = "this is no cursor of this list; send a next_cursor as it was given, or none for the first page"
         raise InvalidInputError(
             detail, code="INVALID_CURSOR", errors=(Fault("/cursor", detail, "INVALID_CURSOR"),)
