@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
@@ -28,6 +29,8 @@ MAX_HEADER_LENGTH = 256
 MAX_PARAMS_BYTES = 64 * 2**10
 MAX_LIST_ITEMS = 20
 MAX_DEPTH = 32
+KNOWN_QUERIES = 1000
+MAX_KNOWN_QUERY = 256
 SHORT = 20
 """A plain word below this length is no key, no token and no address: `BTCUSDT` needs no search for secrets."""
 
@@ -73,8 +76,7 @@ class RequestInfo(NamedTuple):
         """Read `request`; its body only when it is JSON of at most 64 KiB, and only through the cache Flask keeps."""
         header = request.environ.get
         rule = request.url_rule
-        lookup = _parameters(request)
-        params = _storable(lookup, settings.redact)
+        lookup, params = _parameters(request, settings.redact)
         if settings.hash_user_ids:
             params = people_of(settings).in_json(params)
         agent = header("HTTP_USER_AGENT", "")[:MAX_AGENT_LENGTH] or None
@@ -145,6 +147,7 @@ def _told(meta: Mapping[str, Any], name: str) -> str | None:
     return value[:MAX_HEADER_LENGTH] or None if isinstance(value, str) else None
 
 
+@lru_cache(maxsize=256)
 def source_of(agent: str | None) -> str:
     """The word of `InteractionSource` for a user agent; `API` for every agent that names no known door."""
     if agent:
@@ -165,21 +168,45 @@ def _sentence(params: Mapping[str, Any]) -> str | None:
     return next((text for text in said if isinstance(text, str) and text), None)
 
 
-def _parameters(request: Request) -> dict[str, Any]:
-    """Path, query and JSON parameters in one mapping; the later kinds win, as the caller wrote them last."""
+def _parameters(request: Request, keys: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Path, query and JSON parameters, as they are and as they may be stored; both are for reading only.
+
+    The later kinds win, as the caller wrote them last.
+    """
+    environ = request.environ
+    query = environ.get("QUERY_STRING")
+    if query and not request.view_args and not environ.get("CONTENT_LENGTH"):
+        return _of_query_alone(query, request, keys)
     params: dict[str, Any] = {}
     if request.view_args:
         params.update(_path_parameters(request.view_args))
-    query = request.environ.get("QUERY_STRING")
     if query:
         params.update(_query_parameters(query, request))
-    if request.environ.get("CONTENT_LENGTH"):
+    if environ.get("CONTENT_LENGTH"):
         body = _json_body(request)
         if isinstance(body, dict):
             params.update(body)
         elif body is not None:
             params["body"] = body
-    return params
+    return params, _storable(params, keys)
+
+
+_harmless: dict[tuple[str, frozenset[str]], dict[str, Any]] = {}
+"""Parameters by the query string that they were read from, where nothing in them had to be redacted."""
+
+
+def _of_query_alone(query: str, request: Request, keys: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same few questions are asked over and over: read each once, but never keep one that holds a secret."""
+    known = _harmless.get((query, keys))
+    if known is not None:
+        return known, known
+    params = _query_parameters(query, request)
+    storable = _storable(params, keys)
+    if params == storable and len(query) <= MAX_KNOWN_QUERY:
+        if len(_harmless) >= KNOWN_QUERIES:
+            _harmless.clear()
+        _harmless[query, keys] = params
+    return params, storable
 
 
 def _path_parameters(view_args: Mapping[str, Any]) -> dict[str, Any]:

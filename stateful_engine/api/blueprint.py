@@ -54,9 +54,9 @@ def register(app: Flask, runtime: Runtime) -> None:
     routes += [(operation.method, operation.path) for operation in OPERATIONS]
     refuse_collisions(app, NAME, settings.url_prefix, routes)
     blueprint = build_blueprint(settings)
+    allow_origins(blueprint, settings)
     app.register_blueprint(blueprint)
     exempt_from_csrf(app, blueprint)
-    allow_origins(app, settings)
     app.extensions[DOOR_KEY] = Door(app, runtime, OPERATIONS)
     _say_how_to_get_in(app, settings)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from flask_cors import CORS
 
 if TYPE_CHECKING:
-    from flask import Flask
+    from flask import Blueprint
 
     from stateful_engine.config import Settings
 
@@ -36,8 +35,11 @@ ACCEPTED = (
 ONE_HOUR = 3600
 
 
-def allow_origins(app: Flask, settings: Settings) -> None:
+def allow_origins(blueprint: Blueprint, settings: Settings) -> None:
     """Answer cross-origin requests below our prefix for `STATEFUL_CORS_ORIGINS`; other paths are left to the host.
+
+    On the blueprint and not on the app, whose every request would pay for it; the blueprint answers whatever lies below
+    its prefix, also what does not exist there, and before a blanket `CORS(app)` of the host.
 
     Every option is given, so that the `CORS_*` settings of the host do not widen ours. Credentials are never allowed:
     keys travel in headers, not in cookies.
@@ -45,8 +47,7 @@ def allow_origins(app: Flask, settings: Settings) -> None:
     if not settings.cors_origins:
         return
     CORS(
-        app,
-        resources=[re.compile(rf"^{re.escape(settings.url_prefix)}(/.*)?$")],
+        blueprint,
         origins=list(settings.cors_origins),
         methods=["GET", "POST", "PATCH", "OPTIONS"],
         allow_headers=list(ACCEPTED),

@@ -98,7 +98,7 @@ class Recorder:
         """
         self._spool.append(b"".join([_line(record) for record in records]), len(records))
         writer = self._writer
-        if writer is None or not writer.is_alive():
+        if writer is None or not writer.running:
             self._start()
         elif writer.idle:
             writer.wake()

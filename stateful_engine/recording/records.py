@@ -23,7 +23,7 @@ BODY_LIMIT = 2**20
 _SEPARATOR = b"\0"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
     """One tracked request: its query-log row, the signals found in its answer, and the interactions they imply.
 

@@ -1,14 +1,14 @@
 """Which experiment and variant a record is made under.
 
 A stamp holds inside `with stamped(...)`, in sync and async code. A tracked view is settled after it has returned, when
-that block has ended; so whoever observes a call collects the stamps that were made while it ran.
+that block has ended; so whoever observes a call is told of the stamps that are made while it runs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 
@@ -21,10 +21,19 @@ class Stamp:
     unit: str
 
 
-_current: ContextVar[Stamp | None] = ContextVar("stateful_engine_stamp", default=None)
-_collected: ContextVar[list[Stamp] | None] = ContextVar("stateful_engine_stamps", default=None)
+class Observer:
+    """Whoever observes a call; `stamp` is the last one that was made while it ran, or that it began under."""
 
-Collecting = Token[list[Stamp] | None]
+    stamp: Stamp | None
+
+    def __init__(self) -> None:
+        self.stamp = _current.get()
+
+
+_current: ContextVar[Stamp | None] = ContextVar("stateful_engine_stamp", default=None)
+
+observer: ContextVar[Observer | None] = ContextVar("stateful_engine_observer", default=None)
+"""The innermost observer of the code that runs."""
 
 
 def current() -> Stamp | None:
@@ -35,24 +44,14 @@ def current() -> Stamp | None:
 @contextmanager
 def stamped(stamp: Stamp) -> Iterator[None]:
     """Everything recorded inside the block carries `stamp`."""
-    collected = _collected.get()
-    if collected is not None:
-        collected.append(stamp)
+    observing = observer.get()
+    if observing is not None:
+        observing.stamp = stamp
     token = _current.set(stamp)
     try:
         yield
     finally:
         _current.reset(token)
-
-
-def collect(into: list[Stamp]) -> Collecting:
-    """From now on add every stamp to `into`; end it with `stop_collecting`."""
-    return _collected.set(into)
-
-
-def stop_collecting(token: Collecting) -> None:
-    """End what `collect` began."""
-    _collected.reset(token)
 
 
 def columns(stamp: Stamp | None) -> dict[str, str]:

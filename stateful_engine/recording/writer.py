@@ -70,6 +70,7 @@ class Writer:
         self._looks_wanted = 1
         self._looks_seen = 0
         self._looks_done = 0
+        self.running = False
         self.idle = False
         self.last_error: str | None = None
         self._threads = [
@@ -82,12 +83,13 @@ class Writer:
     def start(self) -> None:
         """Start working; raises `RuntimeError` when the process may start no thread."""
         self._busy.set()
+        self.running = True
         for thread in self._threads:
             thread.start()
 
     def is_alive(self) -> bool:
         """Whether the writing thread runs in this process."""
-        return self._threads[0].is_alive()
+        return self.running and self._threads[0].is_alive()
 
     @property
     def away(self) -> bool:
@@ -149,6 +151,12 @@ class Writer:
     # The writing thread.
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            self.running = False
+
+    def _work(self) -> None:
         while not self._stopping.is_set():
             try:
                 more = self._pass()

@@ -7,7 +7,7 @@ the request is torn down. Running inside another tracked call, a call is part of
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import Token
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from flask import after_this_request, current_app, g, has_request_context, reque
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.globals import find_runtime
-from stateful_engine.recording.stamping import Stamp, collect, current, stop_collecting
+from stateful_engine.recording.stamping import Observer, observer
 from stateful_engine.request_info import RequestInfo
 from stateful_engine.tracking.responses import Answer, Ids, lowered, payload_of, read, with_ids
 from stateful_engine.tracking.settlement import settle
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from stateful_engine.tracking.options import Options
 
 _KEY = "_stateful_engine"
-_innermost: ContextVar[Observation | None] = ContextVar("stateful_engine_observation", default=None)
 
 
 def begin(options: Options, view_name: str) -> Observation | None:
@@ -36,35 +35,29 @@ def begin(options: Options, view_name: str) -> Observation | None:
     if runtime is None or not options.track or not runtime.settings.enabled:
         return None
     with runtime.guard("start_tracking"):
-        now_serving = request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
-        outer = _innermost.get()
-        if outer is not None and outer.covers(runtime, now_serving):
+        now_serving = _now_serving()
+        outer = observer.get()
+        if isinstance(outer, Observation) and outer.covers(runtime, now_serving):
             outer.options = outer.options.joined_by(options)
             return None
         return Observation(runtime, options, view_name, now_serving)
     return None
 
 
-class Observation:
+def _now_serving() -> Request | None:
+    """The request itself, with one look through the proxy; None outside of any."""
+    try:
+        serving: Request = request._get_current_object()  # type: ignore[attr-defined]
+    except RuntimeError:
+        return None
+    return serving
+
+
+class Observation(Observer):
     """A call that is being observed: when it began, how it ended, and whether it has been settled."""
 
-    __slots__ = (
-        "_collecting",
-        "_stamps",
-        "_token",
-        "elapsed",
-        "error",
-        "ids",
-        "options",
-        "request",
-        "running",
-        "runtime",
-        "rv",
-        "started",
-        "view_name",
-    )
-
     def __init__(self, runtime: Runtime, options: Options, view_name: str, serving: Request | None) -> None:
+        super().__init__()
         self.runtime = runtime
         self.options = options
         self.view_name = view_name
@@ -74,10 +67,7 @@ class Observation:
         self.error: BaseException | None = None
         self.ids: Ids | None = None
         self.elapsed = 0.0
-        outer = current()
-        self._stamps: list[Stamp] = [] if outer is None else [outer]
-        self._collecting = collect(self._stamps)
-        self._token: Token[Observation | None] = _innermost.set(self)
+        self._token: Token[Observer | None] = observer.set(self)
         self.started = perf_counter()
 
     def covers(self, runtime: Runtime, serving: Request | None) -> bool:
@@ -98,8 +88,7 @@ class Observation:
         self.elapsed = perf_counter() - self.started
         self.running = False
         with self.runtime.guard("finish_tracking"):
-            _innermost.reset(self._token)
-            stop_collecting(self._collecting)
+            observer.reset(self._token)
             if self.request is None:
                 self.settle(self.own_answer())
             else:
@@ -123,7 +112,7 @@ class Observation:
                 answer=answer,
                 elapsed=self.elapsed,
                 error=error,
-                stamp=self._stamps[-1] if self._stamps else None,
+                stamp=self.stamp,
             )
             self.rv = self.error = None
         return self.ids

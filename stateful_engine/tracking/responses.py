@@ -23,6 +23,8 @@ SIGNAL_HEADER = "X-Signal-ID"
 QUERY_HEADER = "X-Query-ID"
 
 MAX_INFLATED_BYTES = 8 * 2**20
+RECENT_BODIES = 32
+MAX_RECENT_BYTES = 8 * 2**10
 
 _FIXED_BODY = frozenset(
     ("etag", "content-encoding", "content-range", "content-md5", "digest", "content-digest", "repr-digest")
@@ -94,10 +96,22 @@ def parsed(status: int, data: bytes | None) -> Answer:
     """The answer for `data`, also where it holds what strict JSON has not: NaN, lone surrogates, another encoding."""
     if not data:
         return Answer(status)
+    known = _recent.get(data)
+    if known is not None and known.status == status:
+        return known
     try:
-        return Answer(status, data, orjson.loads(data), data)
+        answer = Answer(status, data, orjson.loads(data), data)
     except orjson.JSONDecodeError:
         return _leniently_parsed(status, data)
+    if len(data) <= MAX_RECENT_BYTES:
+        if len(_recent) >= RECENT_BODIES:
+            _recent.clear()
+        _recent[data] = answer
+    return answer
+
+
+_recent: dict[bytes, Answer] = {}
+"""Answers by their bytes, for reading only: until a candle closes, most hosts give the same one to everybody."""
 
 
 def _leniently_parsed(status: int, data: bytes) -> Answer:

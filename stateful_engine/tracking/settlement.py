@@ -18,7 +18,7 @@ from stateful_engine.request_info import RequestInfo
 from stateful_engine.services import inputs
 from stateful_engine.tracking import dedupe
 from stateful_engine.tracking.options import DEFAULT_SOURCE, Options
-from stateful_engine.tracking.responses import Answer, Ids
+from stateful_engine.tracking.responses import MAX_RECENT_BYTES, RECENT_BODIES, Answer, Ids
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
@@ -136,15 +136,39 @@ def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answ
         if options.extractor is not None:
             given = options.extractor(orjson.loads(answer.data), dict(info.lookup))
             return _understood(runtime, given)
-        places = located(answer.body, mapping=options.mapping)
-        if not places.recognised:
+        number, recognised = _places(options, answer)
+        if not recognised:
             runtime.guard.count("unrecognised_shapes")
-        if not places.candidates:
+        if not number:
             return ()
-        if len(places.candidates) == 1 and _can_be_read_later(runtime, options, answer):
+        if number == 1 and _can_be_read_later(runtime, options, answer):
             return None
         return extract(answer.body, request=info.lookup, mapping=options.mapping).signals
     return ()
+
+
+Places = tuple[int, bool]
+"""How many signals there are in a body, and whether its shape is known."""
+
+_recent: dict[bytes, Places] = {}
+"""By the bytes of bodies that are likely to come again."""
+
+
+def _places(options: Options, answer: Answer) -> Places:
+    data = answer.data
+    if data is None or len(data) > MAX_RECENT_BYTES or options.mapping is not None:
+        return _located(options, answer)
+    known = _recent.get(data)
+    if known is None:
+        if len(_recent) >= RECENT_BODIES:
+            _recent.clear()
+        known = _recent[data] = _located(options, answer)
+    return known
+
+
+def _located(options: Options, answer: Answer) -> Places:
+    locator = located(answer.body, mapping=options.mapping)
+    return len(locator.candidates), locator.recognised
 
 
 def _can_be_read_later(runtime: Runtime, options: Options, answer: Answer) -> bool:
