@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from enum import Enum
 
+import orjson
+
 from stateful_engine.domain.numbers import finite_number, is_number
 
 MAX_DEPTH = 24
 MAX_NODES = 20_000
 MAX_KEY = 200
 _INT64 = 2**63
+_SMALL = 16_000
+"""Bytes of JSON that cannot hold too many members."""
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
 
 
@@ -26,7 +31,24 @@ def json_value(value: object) -> object:
 
     Raises `TooComplexError` beyond 24 levels or 20 000 members.
     """
-    return value if type(value) is str else _copy(value, MAX_DEPTH, [MAX_NODES])
+    if type(value) is str:
+        return value
+    text = _plain_text(value)
+    return _copy(value, MAX_DEPTH, [MAX_NODES]) if text is None else orjson.loads(text)
+
+
+_NATIVE = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+
+
+def _plain_text(value: object) -> bytes | None:
+    """The JSON of a value that is plain and small, which is nearly every one; None in doubt."""
+    try:
+        text = orjson.dumps(value, option=_NATIVE)
+    except TypeError:
+        return None
+    if len(text) > _SMALL or text.count(b"{") + text.count(b"[") > MAX_DEPTH or b"\\" in text:
+        return None
+    return text if max(map(len, text.split(b'"'))) <= MAX_KEY else None
 
 
 def json_value_or_none(value: object) -> object | None:

@@ -7,17 +7,16 @@ is read here, in the writer, from the bytes that the client got. The ids come al
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from stateful_engine.domain.extraction import extract
 from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.recording.columns import interaction_row, signal_row
+from stateful_engine.recording.readings import Reading
 from stateful_engine.recording.records import Call
 from stateful_engine.recording.stamping import Stamp
 
 
-def folded(call: Call, body: Any) -> Call:
-    """`call` with the rows of the signal that `body`, its parsed body, holds; as it is when they were made already.
+def folded(call: Call, reading: Reading) -> Call:
+    """`call` with the rows of the signal that its body, `reading`, holds; as it is when they were made already.
 
     Raises `ValueError` when the body holds no signal, which only another version of the rules can cause.
     """
@@ -26,10 +25,9 @@ def folded(call: Call, body: Any) -> Call:
         return call
     if query is None or call.body is None:
         raise ValueError("the signal of this call cannot be read without its query and its body")
-    extraction = extract(body, request=query["request_params"], mapping=given.get("mapping"))
-    if not extraction.signals:
+    signal = reading.signal(query["request_params"], given.get("mapping"))
+    if signal is None:
         raise ValueError("the rules of this version find no signal in this body, although its id was given out")
-    signal = extraction.signals[0]
     stamp = Stamp(*given["stamp"]) if given.get("stamp") else None
     context = {**query, **given, "query_id": call.query_id, "experiment": None, "variant": None, "stamp": stamp}
     row = signal_row(given["signal_id"], signal, context, created_us=call.created_us)

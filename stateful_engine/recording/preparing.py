@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from stateful_engine.domain.cleanliness import texts_are_clean
 from stateful_engine.recording import records
 from stateful_engine.recording.forgotten import UNREADABLE, ForgottenPeople, Moments
+from stateful_engine.recording.readings import Readings
 from stateful_engine.recording.rejects import Reject
 from stateful_engine.recording.rows import TableRows, rows_of
 
@@ -47,6 +48,7 @@ class Preparer:
     def __init__(self, settings: Settings, *, give_way: Callable[[], None] = lambda: None) -> None:
         """`give_way` is called now and then during long work, for the sake of the threads that serve requests."""
         self._settings = settings
+        self._readings = Readings(settings)
         self._give_way = give_way
         self._forgotten = ForgottenPeople(settings)
 
@@ -66,7 +68,8 @@ class Preparer:
 
     def _item(self, index: int, payload: bytes, forgotten: Moments) -> Item:
         record = records.decode(payload)
-        tables = rows_of(record, self._settings, texts_are_clean=texts_are_clean(payload))
+        clean = texts_are_clean(records.head(payload))
+        tables = rows_of(record, self._settings, texts_are_clean=clean, readings=self._readings)
         if forgotten:
             tables = self._forgotten.left_out(tables, record.created_us, forgotten)
         return Item(index, payload, record.created_us, tables)

@@ -85,21 +85,26 @@ def decode(payload: bytes) -> Record:
     Raises `ValueError` for bytes that are no record.
     """
     head_bytes, separator, body = payload.partition(_SEPARATOR)
-    head = orjson.loads(head_bytes)
-    if not isinstance(head, dict):
+    fields = orjson.loads(head_bytes)
+    if not isinstance(fields, dict):
         raise ValueError("a record is a JSON object")
     try:
-        if head["k"] == "r":
-            return Rows(tables=head["t"], created_us=head["u"])
-        kept = body if separator else _too_long(head.get("n"))
-        return Call(head["u"], head["q"], head["l"], kept, head["s"], head["i"], head.get("f"))
+        if fields["k"] == "r":
+            return Rows(tables=fields["t"], created_us=fields["u"])
+        kept = body if separator else _too_long(fields.get("n"))
+        return Call(fields["u"], fields["q"], fields["l"], kept, fields["s"], fields["i"], fields.get("f"))
     except KeyError as error:
         raise ValueError(f"a record without {error}") from None
 
 
+def head(payload: bytes) -> bytes:
+    """The record in `payload` without the body that follows it."""
+    return payload.partition(_SEPARATOR)[0]
+
+
 def created_us(payload: bytes) -> int:
     """When the record in `payload` was made, in microseconds since the epoch."""
-    return int(orjson.loads(payload.partition(_SEPARATOR)[0])["u"])
+    return int(orjson.loads(head(payload))["u"])
 
 
 def _too_long(size: int | None) -> bytes | None:

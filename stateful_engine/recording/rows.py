@@ -20,6 +20,7 @@ from stateful_engine.domain.redaction import redact, redact_text
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.installation import people_of
 from stateful_engine.recording.folding import folded
+from stateful_engine.recording.readings import Reading, Readings
 from stateful_engine.recording.records import Call, Record, Row, truncated
 from stateful_engine.storage import gpt_queries, interactions, signals, tables
 from stateful_engine.storage.base import JsonFiltered, JsonStored, UtcDateTime
@@ -65,15 +66,19 @@ def _shape(table: str) -> _Shape:
     )
 
 
-def rows_of(record: Record, settings: Settings, *, texts_are_clean: bool = False) -> TableRows:
+def rows_of(
+    record: Record, settings: Settings, *, texts_are_clean: bool = False, readings: Readings | None = None
+) -> TableRows:
     """The rows that `record` stands for, by table, ready for `bulk.insert_new`.
 
     JSON that is only kept is given as its text, in bytes: that takes a tenth of the memory of its objects.
-    `texts_are_clean` says that no text in it needs to be looked at for secrets.
+    `texts_are_clean` says that no text in it, apart from the body of an answer, needs to be looked at for secrets.
+    `readings` remembers bodies from one record to the next.
     Raises `ValueError`, `TypeError` or `KeyError` (no such table) for a record that cannot be understood.
     """
     if isinstance(record, Call):
-        return _call_rows(record, settings, texts_are_clean=texts_are_clean)
+        reading = (readings or Readings(settings)).of(record.body)
+        return _call_rows(record, reading, settings, texts_are_clean=texts_are_clean)
     return {
         name: [_ready(name, row, record.created_us, settings, texts_are_clean=texts_are_clean) for row in rows]
         for name, rows in record.tables.items()
@@ -81,15 +86,10 @@ def rows_of(record: Record, settings: Settings, *, texts_are_clean: bool = False
     }
 
 
-def _call_rows(call: Call, settings: Settings, *, texts_are_clean: bool) -> TableRows:
+def _call_rows(call: Call, reading: Reading, settings: Settings, *, texts_are_clean: bool) -> TableRows:
     """The rows of a call. What was read from a clean body in this process needs no look of its own for secrets."""
-    body = _parsed(call.body)
-    people = people_of(settings)
-    if people.hidden:
-        body = people.in_json(body)
-    body_is_clean = not people.hidden and texts_are_clean and keys_are_clean(body, settings.redact)
-    is_read_here = call.unfolded is not None
-    call = folded(call, body)
+    is_clean = call.unfolded is not None and texts_are_clean and reading.is_clean
+    call = folded(call, reading)
     made: TableRows = {}
     for name, rows in ((signals.TABLE, call.signals), (interactions.TABLE, call.interactions)):
         if rows:
@@ -100,7 +100,7 @@ def _call_rows(call: Call, settings: Settings, *, texts_are_clean: bool) -> Tabl
                     call.created_us,
                     settings,
                     texts_are_clean=texts_are_clean,
-                    is_clean=is_read_here and body_is_clean,
+                    is_clean=is_clean,
                 )
                 for row in rows
             ]
@@ -108,27 +108,17 @@ def _call_rows(call: Call, settings: Settings, *, texts_are_clean: bool) -> Tabl
         query = {**call.query, "query_id": call.query_id}
         row = _ready(gpt_queries.TABLE, query, call.created_us, settings, texts_are_clean=texts_are_clean)
         if call.body is not None and settings.capture_response:
-            row["response_data"] = _kept(call.body, body, settings, is_clean=body_is_clean)
+            row["response_data"] = _kept(call.body, reading, settings)
         made[gpt_queries.TABLE] = [row]
     return made
 
 
-def _parsed(body: bytes | None) -> Any:
-    """The JSON value of a body; its text where it is no JSON."""
-    if body is None:
-        return None
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return body.decode("utf-8", "replace")
-
-
-def _kept(given: bytes, body: Any, settings: Settings, *, is_clean: bool) -> bytes:
+def _kept(given: bytes, reading: Reading, settings: Settings) -> bytes:
     """The JSON text to keep of a body: as it was given where that will do, else redacted, or cut and marked."""
-    limit = settings.capture_response_max_bytes
-    if is_clean and len(given) <= limit and not isinstance(body, str):
+    limit, body = settings.capture_response_max_bytes, reading.value
+    if reading.is_clean and len(given) <= limit and not isinstance(body, str):
         return given
-    text = orjson.dumps(body if is_clean else redact(body, settings.redact))
+    text = orjson.dumps(body if reading.is_clean else redact(body, settings.redact))
     if len(given) <= limit:
         return text
     return orjson.dumps(truncated(len(given), text[:limit].decode("utf-8", "ignore")))

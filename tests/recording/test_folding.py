@@ -11,6 +11,7 @@ import pytest
 from stateful_engine.config import Settings
 from stateful_engine.domain.extraction import extract, located
 from stateful_engine.recording.folding import folded
+from stateful_engine.recording.readings import Reading
 from stateful_engine.recording.records import Call, decode, encode
 from stateful_engine.recording.rows import rows_of
 from tests.factories import shared_cases, shared_folder, short_signal_data, signal_data
@@ -33,7 +34,7 @@ def call(body: Any, *, asked: dict[str, Any] | None = None, mapping: dict[str, s
 def read(unread: Call) -> Call:
     """The call as the writer reads it."""
     assert unread.body is not None
-    return folded(unread, json.loads(unread.body))
+    return folded(unread, Reading(json.loads(unread.body)))
 
 
 def test_the_row_has_the_ids_and_the_origin_that_came_along() -> None:
@@ -68,7 +69,7 @@ def test_a_mapping_comes_along() -> None:
 
 def test_a_call_whose_signals_were_read_stays_as_it_is() -> None:
     read = replace(call(signal_data()), unfolded=None)
-    assert folded(read, {}) is read
+    assert folded(read, Reading({})) is read
 
 
 @pytest.mark.parametrize("body", [{}, [], "prose", {"error": "closed"}])
@@ -79,7 +80,7 @@ def test_a_body_in_which_this_version_finds_nothing_is_told_and_not_dropped(body
 
 def test_a_call_that_lost_its_body_is_told_and_not_dropped() -> None:
     with pytest.raises(ValueError, match="without its query and its body"):
-        folded(replace(call(signal_data()), body=None), None)
+        folded(replace(call(signal_data()), body=None), Reading(None))
 
 
 def bodies() -> list[Any]:

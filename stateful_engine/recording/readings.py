@@ -1,0 +1,83 @@
+"""What the bodies of answers say. A body that comes again is read once: until a candle closes, hosts repeat themselves.
+
+What is kept is for reading only, and is forgotten after a few dozen other bodies.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from stateful_engine.domain.cleanliness import keys_are_clean, texts_are_clean
+from stateful_engine.domain.extraction import extract
+from stateful_engine.installation import people_of
+
+if TYPE_CHECKING:
+    from stateful_engine.config import Settings
+    from stateful_engine.domain.extraction import ExtractedSignal
+
+KEPT = 32
+"""Bodies that are kept, and for each the questions that it was the answer to."""
+
+MAX_KEPT_BYTES = 8 * 2**10
+
+
+class Reading:
+    """One body: its JSON value (its text where it is no JSON), and whether it may be kept just as it is."""
+
+    __slots__ = ("_signals", "is_clean", "value")
+
+    def __init__(self, value: Any, *, is_clean: bool = False) -> None:
+        self.value = value
+        self.is_clean = is_clean
+        self._signals: dict[bytes, ExtractedSignal | None] = {}
+
+    def signal(self, request: Any, mapping: Any) -> ExtractedSignal | None:
+        """The first signal in the body, for a request with these parameters; None when there is none."""
+        question = orjson.dumps((request, mapping))
+        if question not in self._signals:
+            if len(self._signals) >= KEPT:
+                self._signals.clear()
+            found = extract(self.value, request=request, mapping=mapping).signals
+            self._signals[question] = found[0] if found else None
+        return self._signals[question]
+
+
+NOTHING = Reading(None, is_clean=True)
+
+
+class Readings:
+    """The bodies that were read last, by their bytes; any number of threads may ask."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._secret_keys = settings.redact
+        self._people = people_of(settings)
+        self._kept: dict[bytes, Reading] = {}
+
+    def of(self, body: bytes | None) -> Reading:
+        """What `body` says."""
+        if body is None:
+            return NOTHING
+        known = self._kept.get(body)
+        if known is not None:
+            return known
+        reading = self._read(body)
+        if len(body) <= MAX_KEPT_BYTES:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            self._kept[body] = reading
+        return reading
+
+    def _read(self, body: bytes) -> Reading:
+        value = _parsed(body)
+        if self._people.hidden:
+            return Reading(self._people.in_json(value))
+        return Reading(value, is_clean=texts_are_clean(body) and keys_are_clean(value, self._secret_keys))
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return body.decode("utf-8", "replace")
