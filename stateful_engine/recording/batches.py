@@ -7,6 +7,7 @@ at the speed of the slower of the two, this process or the database, and not at 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from stateful_engine.recording.segments import Segment
 
 BATCH_RECORDS = 1000
+SMALL_BATCH = 64
+"""While the host is busy: what is stored without a pause stays short."""
+
 BATCH_BYTES = 2**18
 """Bytes read at a time: a batch takes about ten times as much memory while it is stored."""
 
@@ -34,8 +38,9 @@ class Batch:
 class Batches:
     """The batches of the writer's segments, one after another."""
 
-    def __init__(self, prepare: Prepare) -> None:
+    def __init__(self, prepare: Prepare, host_is_busy: Callable[[], bool]) -> None:
         self._prepare = prepare
+        self._host_is_busy = host_is_busy
         self._ahead: _Ahead | None = None
 
     def take(self, segment: Segment) -> Batch:
@@ -45,7 +50,7 @@ class Batches:
         batch = ahead.result() if ahead is not None and ahead.begins(segment, start) else None
         if batch is None:
             batch = self._read(segment, start)
-        if batch.is_full and batch.frames.end < segment.size:
+        if batch.is_full and batch.frames.end < segment.size and not self._host_is_busy():
             self._ahead = _Ahead(self, segment, batch.frames.end)
         return batch
 
@@ -56,8 +61,9 @@ class Batches:
             ahead.result()
 
     def _read(self, segment: Segment, start: int) -> Batch:
-        frames = segment.read(start, limit=BATCH_RECORDS, chunk=BATCH_BYTES)
-        is_full = len(frames.payloads) == BATCH_RECORDS or segment.size - frames.end >= BATCH_BYTES
+        limit = SMALL_BATCH if self._host_is_busy() else BATCH_RECORDS
+        frames = segment.read(start, limit=limit, chunk=BATCH_BYTES)
+        is_full = len(frames.payloads) == limit or segment.size - frames.end >= BATCH_BYTES
         return Batch(frames, self._prepare(frames.payloads), is_full)
 
 

@@ -16,9 +16,6 @@ from stateful_engine.recording.rows import TableRows, rows_of
 if TYPE_CHECKING:
     from stateful_engine.config import Settings
 
-AT_A_STRETCH = 4
-"""Records that are prepared without giving way."""
-
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -46,7 +43,7 @@ class Preparer:
     """Prepares batches by the settings of an app."""
 
     def __init__(self, settings: Settings, *, give_way: Callable[[], None] = lambda: None) -> None:
-        """`give_way` is called now and then during long work, for the sake of the threads that serve requests."""
+        """`give_way` is called before each record, for the sake of the threads that serve requests."""
         self._settings = settings
         self._readings = Readings(settings)
         self._give_way = give_way
@@ -58,8 +55,7 @@ class Preparer:
         rejects: dict[int, Reject] = {}
         forgotten = self._forgotten.moments()
         for index, payload in enumerate(payloads):
-            if index % AT_A_STRETCH == 0:
-                self._give_way()
+            self._give_way()
             try:
                 items.append(self._item(index, payload, forgotten))
             except UNREADABLE as error:

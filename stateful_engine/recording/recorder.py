@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from stateful_engine.domain import clock
 from stateful_engine.errors import InvalidInputError, PayloadTooLargeError
 from stateful_engine.recording import records as encoding
+from stateful_engine.recording.courtesy import Courtesy
 from stateful_engine.recording.forgotten import ForgottenPeople, redone
 from stateful_engine.recording.frames import MAX_PAYLOAD, frame
 from stateful_engine.recording.preparing import Preparer
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 EXIT_SECONDS = 2.0
 FIRST_LOOK_SECONDS = 1.0
 STOP_SECONDS = 1.0
-GIVE_WAY_SECONDS = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,22 +74,11 @@ class Recorder:
         self._writer: Writer | None = None
         self._looked_back = False
         self._left_behind = False
-        self._last_seen = 0
         _living.add(self)
 
     def _make_sink(self, database: Database) -> Sink:
         direct = DatabaseSink(database)
         return direct if self._stream is None else StreamSink(self._stream, direct)
-
-    def _give_way(self) -> None:
-        """In the writer: while requests keep coming, sleep a moment, so that none waits long for the interpreter.
-
-        A thread that wants the interpreter otherwise has to wait until its holder has had its full 5 ms.
-        """
-        appended = self._spool.appended
-        if appended != self._last_seen:
-            self._last_seen = appended
-            time.sleep(GIVE_WAY_SECONDS)
 
     def record(self, *records: Record) -> None:
         """Take `records`: when this returns they survive the end of this process, however it ends.
@@ -229,6 +218,10 @@ class Recorder:
             last_error=writer.last_error if writer else None,
         )
 
+    def _is_awaited(self) -> bool:
+        writer = self._writer
+        return writer is not None and writer.is_awaited()
+
     def _running(self) -> Writer | None:
         """The writer of this process, started when it does not run; None when no thread may be started."""
         writer = self._writer
@@ -242,13 +235,15 @@ class Recorder:
         with self._spool.lock:
             if self._writer is not None and self._writer.is_alive():
                 return
+            courtesy = Courtesy(self._spool, self._is_awaited)
             writer = Writer(
                 self._spool,
-                Preparer(self._settings, give_way=self._give_way),
+                Preparer(self._settings, give_way=courtesy),
                 self._sink,
                 self._guard,
                 flush_interval=self._settings.flush_interval,
                 on_commit=self.on_commit,
+                host_is_busy=courtesy.host_is_busy,
             )
             try:
                 writer.start()

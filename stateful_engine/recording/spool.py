@@ -34,7 +34,7 @@ class Spool:
 
     def __init__(self, folder: Path, *, max_bytes: int, segment_bytes: int | None = None) -> None:
         self.folder = folder
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._segment_bytes = segment_bytes or max(64 * 2**10, min(SEGMENT_BYTES, max_bytes // 8))
         self._begin()
 
@@ -64,7 +64,7 @@ class Spool:
             if os.getpid() != self._pid:
                 self.forget()
             size = len(data)
-            if self._pending_bytes + self._others_bytes + size > self._max_bytes:
+            if self._pending_bytes + self._others_bytes + size > self.max_bytes:
                 self._refuse(count)
             segment = self._active or self._open(count)
             if not _written(segment, data):

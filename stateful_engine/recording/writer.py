@@ -49,9 +49,10 @@ class Writer:
         *,
         flush_interval: float,
         on_commit: OnCommit | None = None,
+        host_is_busy: Callable[[], bool] = lambda: False,
     ) -> None:
         self._spool = spool
-        self._batches = Batches(prepare)
+        self._batches = Batches(prepare, host_is_busy)
         self._sink = sink
         self._guard = guard
         self._interval = flush_interval
@@ -95,6 +96,10 @@ class Writer:
     def away(self) -> bool:
         """Whether the last attempt to store something failed."""
         return self._series > 0
+
+    def is_awaited(self) -> bool:
+        """Whether somebody waits until something is stored, or until this writer ends."""
+        return self._spool.settled < self._wanted or bool(self._spool.durable) or self._stopping.is_set()
 
     def wake(self) -> None:
         """Do not wait any longer for more records to come together."""
@@ -180,8 +185,7 @@ class Writer:
             self._note_look_done()
         else:
             full = True
-        awaited = self._spool.settled < self._wanted or bool(self._spool.durable)
-        return full or (awaited and self._spool.own() is not None)
+        return full or (self.is_awaited() and self._spool.own() is not None)
 
     def _look_around(self) -> bool:
         """Look for files of dead processes when it is time to; True when some could not be taken over yet."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from stateful_engine.storage.database import Database
-from tests.faults.cast import LONG, Clients, Host, settled_account
+from tests.faults.cast import LONG, Clients, Host, settled_account, until
 
 ROUNDS = 200 if LONG else 20
 
@@ -29,6 +29,7 @@ def test_kill_9_of_a_loaded_server_loses_nothing_and_stores_nothing_twice(
                 host.start()
                 killed += 1
                 continue
+            until(lambda: bool(clients.pids), "an answer after the last kill")
             seen, clients.pids = clients.pids, set()
             for pid in random.sample(sorted(seen), min(1, len(seen))):
                 with suppress(ProcessLookupError):
