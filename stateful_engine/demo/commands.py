@@ -13,17 +13,18 @@ from stateful_engine.globals import current_runtime
 
 
 @click.command("demo-traffic")
+@click.option("--days", default=60, show_default=True, type=click.IntRange(1, 365), help="How far back to begin.")
 @click.option("--signals", default=300, show_default=True, type=click.IntRange(1, 100_000), help="How many to play.")
 @click.option("--seed", default=7, show_default=True, help="The same seed tells the same story.")
 @click.option("--once", is_flag=True, help="Do nothing when there are signals already.")
 @with_appcontext
-def demo_traffic(signals: int, seed: int, once: bool) -> None:
-    """Play signals, clicks, executions and outcomes of the last 30 days."""
+def demo_traffic(days: int, signals: int, seed: int, once: bool) -> None:
+    """Play signals, clicks, executions and outcomes of the last weeks."""
     try:
         if once and get_state_manager().get_signal_history(limit=1):
             click.echo("There are signals already; nothing played.")
             return
-        counts = play(_candles(), signals=signals, seed=seed)
+        counts = play(_candles(), signals=signals, seed=seed, days=days)
     except StatefulEngineError as error:
         raise click.ClickException(error.message) from None
     click.echo(f"Played {', '.join(f'{count} {what}' for what, count in counts.items())}.")

@@ -9,24 +9,28 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from stateful_engine import (
+    ConflictError,
+    Experiments,
     StorageUnavailableError,
     get_state_manager,
     log_user_interaction,
     track_signal_execution,
     track_telegram_click,
 )
-from stateful_engine.demo.candles import Candle, CandleStore, Series, rounded, seconds_of
-from stateful_engine.demo.strategy import LEAST_CANDLES, Analysis, analyse
+from stateful_engine.demo.candles import CandleStore, Series, rounded, seconds_of
+from stateful_engine.demo.people import Played, at, talk
+from stateful_engine.demo.strategy import LEAST_CANDLES, MODEL, analyse
 from stateful_engine.domain import clock
-from stateful_engine.domain.clock import clock_from, to_epoch_us
 from stateful_engine.domain.vocabulary import Action
 from stateful_engine.globals import current_runtime
+from stateful_engine.services.outcomes import resolve_outcomes
 
+EXPERIMENT = "prompt-v2"
+PRICES = ("open", "high", "low", "close")
 CONTEXT_CANDLES = 200
 LONGEST_SPAN = 800
 """Candles of one market in which signals are placed; short candles cover the last days only."""
@@ -41,25 +45,6 @@ READERS = 40
 CLICK_SHARE, EXECUTION_SHARE, FEEDBACK_SHARE, FAILURE_SHARE = 0.7, 0.65, 0.12, 0.04
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
-    """One signal of the past: what was said when, and where in the candles that was."""
-
-    moment: datetime
-    analysis: Analysis
-    ahead: tuple[Candle, ...]
-    signal_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Exit:
-    """How a trade ended: at what price, how many candles later, and why."""
-
-    price: float
-    candles: int
-    reason: str
-
-
 def play(store: CandleStore, *, signals: int, seed: int, days: int = 30) -> Counter[str]:
     """Play `signals` signals of the last `days` days and what followed them; counts by kind.
 
@@ -67,11 +52,15 @@ def play(store: CandleStore, *, signals: int, seed: int, days: int = 30) -> Coun
     """
     dice = random.Random(seed)
     counts: Counter[str] = Counter()
-    told = [_tell(scene, dice, counts) for scene in _scenes(store, dice, signals, days)]
+    experiments = Experiments()
+    _begin_experiment(experiments, days)
+    told = [_tell(scene, experiments, dice, counts) for scene in _scenes(store, dice, signals, days)]
     if not current_runtime().flush(FLUSH_SECONDS):
         raise StorageUnavailableError("the database does not take the records; look at `flask stateful doctor`")
     for scene in told:
         _follow(scene, dice, counts)
+    _close(store, days, [scene.signal_id for scene in told], counts)
+    talk(told, dice, counts)
     return counts
 
 
@@ -102,10 +91,20 @@ def _scene(series: Series, dice: random.Random, now: datetime, days: int) -> Pla
     age = timedelta(seconds=(count - end) * series.seconds + dice.uniform(1, min(series.seconds, 1800)))
     moment = now - min(age, timedelta(days=days, hours=-1))
     analysis = analyse(series.until(end, count=CONTEXT_CANDLES))
-    return Played(moment, analysis, series.candles[end : end + PATIENCE])
+    return Played(moment, analysis)
 
 
-def _tell(scene: Played, dice: random.Random, counts: Counter[str]) -> Played:
+def _begin_experiment(experiments: Experiments, days: int) -> None:
+    """Two versions of a prompt, compared from the first day on."""
+    try:
+        with at(clock.now() - timedelta(days=days)):
+            experiments.create(EXPERIMENT, {"prompt": "v1"}, {"prompt": "v2"}, "Does the second prompt advise better?")
+            experiments.start(EXPERIMENT)
+    except ConflictError:
+        return
+
+
+def _tell(scene: Played, experiments: Experiments, dice: random.Random, counts: Counter[str]) -> Played:
     """Log the query and its signal, and now and then one that failed."""
     engine = dice.choice(list(ENGINES))
     source = dice.choice(SOURCES)
@@ -117,20 +116,38 @@ def _tell(scene: Played, dice: random.Random, counts: Counter[str]) -> Played:
         "params": {"symbol": series.symbol, "tf": series.timeframe},
     }
     manager = get_state_manager()
-    with _at(scene.moment):
+    with at(scene.moment):
         if dice.random() < FAILURE_SHARE:
             manager.log_gpt_query(query, _answer(None, 500, dice), context)
             counts["failed queries"] += 1
-        signal = scene.analysis.signal()
-        context["query_id"] = manager.log_gpt_query(query, _answer(signal, 200, dice), context)
-        signal_id = manager.save_signal_history(signal, context)
+        with _served(experiments, context.get("user_ref")) as prompt:
+            signal = _signal(scene, prompt)
+            context["query_id"] = manager.log_gpt_query(query, _answer(signal, 200, dice), context)
+            signal_id = manager.save_signal_history(signal, context)
     counts["signals"] += 1
-    return Played(scene.moment, scene.analysis, scene.ahead, signal_id)
+    return Played(scene.moment, scene.analysis, signal_id)
+
+
+@contextmanager
+def _served(experiments: Experiments, reader: str | None) -> Iterator[str]:
+    """The prompt that answers a reader; whoever is not known gets the first one, outside the experiment."""
+    if reader is None:
+        yield "v1"
+        return
+    with experiments.exposed(experiments.assign(EXPERIMENT, reader)) as served:
+        yield (served.config or {}).get("prompt", "v1")
+
+
+def _signal(scene: Played, prompt: str) -> dict[str, Any]:
+    """The idea with the prompt that it was worded by, good for as many candles as the demo is patient."""
+    lasts = timedelta(seconds=PATIENCE * scene.analysis.series.seconds)
+    return scene.analysis.signal() | {"prompt_version": prompt, "expires_at": (scene.moment + lasts).isoformat()}
 
 
 def _answer(signal: dict[str, Any] | None, status: int, dice: random.Random) -> dict[str, Any]:
     data = {"status": "success", "signal": signal} if signal else {"status": "error"}
-    return {"status_code": status, "data": data, "processing_time_ms": round(dice.lognormvariate(3.4, 0.5), 1)}
+    took = {"processing_time_ms": round(dice.lognormvariate(3.4, 0.5), 1), "ai_model": MODEL}
+    return {"status_code": status, "data": data, **took}
 
 
 def _caller(source: str, dice: random.Random) -> dict[str, Any]:
@@ -150,25 +167,21 @@ def _caller(source: str, dice: random.Random) -> dict[str, Any]:
 
 
 def _follow(scene: Played, dice: random.Random, counts: Counter[str]) -> None:
-    """Views, clicks, an execution and the outcome, as far as they lie before now."""
+    """Views, clicks and an execution, as far as they lie before now."""
     reader = f"demo-reader-{dice.randrange(READERS)}"
     seen = scene.moment + timedelta(seconds=dice.uniform(5, 600))
     if dice.random() < CLICK_SHARE and _happened(seen):
         _look(scene.signal_id, reader, seen, dice, counts)
-    analysis = scene.analysis
-    if analysis.action is Action.HOLD:
-        return
     acted = seen + timedelta(seconds=dice.uniform(5, 900))
-    if dice.random() < EXECUTION_SHARE and _happened(acted):
-        with _at(acted):
-            price = rounded(analysis.entry * dice.uniform(0.9995, 1.0005))
+    if scene.analysis.action is not Action.HOLD and dice.random() < EXECUTION_SHARE and _happened(acted):
+        with at(acted):
+            price = rounded(scene.analysis.entry * dice.uniform(0.9995, 1.0005))
             track_signal_execution(scene.signal_id, price, source=dice.choice(("TELEGRAM", "WEB")), user_id=reader)
         counts["executions"] += 1
-    _close(scene, counts)
 
 
 def _look(signal_id: str, reader: str, moment: datetime, dice: random.Random, counts: Counter[str]) -> None:
-    with _at(moment):
+    with at(moment):
         if dice.random() < 0.5:
             track_telegram_click(signal_id, chat_id=dice.randrange(10**6, 10**7), username=reader, user_id=reader)
         else:
@@ -179,44 +192,20 @@ def _look(signal_id: str, reader: str, moment: datetime, dice: random.Random, co
     counts["interactions"] += 1
 
 
-def _close(scene: Played, counts: Counter[str]) -> None:
-    """Report the outcome once the candles after the signal have decided it."""
-    ending = first_touch(scene.analysis, scene.ahead)
-    if ending is None:
-        counts["still open"] += 1
-        return
-    closed = scene.moment + timedelta(seconds=ending.candles * scene.analysis.series.seconds)
-    with _at(min(closed, clock.now())):
-        get_state_manager().record_outcome(
-            scene.signal_id, None, exit_price=ending.price, closed_at=clock.now(), exit_reason=ending.reason
-        )
-    counts["outcomes"] += 1
+def _close(store: CandleStore, days: int, signal_ids: list[str], counts: Counter[str]) -> None:
+    """What the candles since then have decided: which of stop and target was touched first, or that time ran out."""
 
+    def fetch(symbol: str, timeframe: str, *_: datetime) -> dict[str, list[float]]:
+        series = _span(store, symbol, timeframe, days)
+        # The last candle counts as closed just now, as it did when the scenes were laid out.
+        late = (clock.now() - series.closed_at) // timedelta(milliseconds=1)
+        columns = {"ts": [float(candle.opened_ms + late) for candle in series.candles]}
+        return columns | {name: [getattr(candle, name) for candle in series.candles] for name in PRICES}
 
-def first_touch(analysis: Analysis, ahead: tuple[Candle, ...]) -> Exit | None:
-    """Which of stop and first target the price touched first; the stop where one candle touched both.
-
-    Closed at the market after `PATIENCE` candles; None while that is open.
-    """
-    stop, target = analysis.stop, analysis.targets[0]
-    assert stop is not None
-    side = 1 if analysis.action is Action.BUY else -1
-    for count, candle in enumerate(ahead[:PATIENCE], start=1):
-        worst, best = (candle.low, candle.high) if side > 0 else (candle.high, candle.low)
-        if worst * side <= stop * side:
-            return Exit(stop, count, "SL")
-        if best * side >= target * side:
-            return Exit(target, count, "TP")
-    return Exit(ahead[PATIENCE - 1].close, PATIENCE, "EXPIRED") if len(ahead) >= PATIENCE else None
+    report = resolve_outcomes(fetch, signal_ids=signal_ids)
+    counts["outcomes"] += report.resolved
+    counts["still open"] += report.left_open.total()
 
 
 def _happened(moment: datetime) -> bool:
     return moment <= clock.now()
-
-
-@contextmanager
-def _at(moment: datetime) -> Iterator[None]:
-    """Let it be `moment` inside the block."""
-    nanoseconds = to_epoch_us(moment) * 1000
-    with clock_from(lambda: nanoseconds):
-        yield

@@ -124,6 +124,7 @@ def environment(empty_database_url: str, tmp_path: Path) -> dict[str, str]:
         **os.environ,
         "FLASK_APP": "wsgi.py",
         "FLASK_STATEFUL_AUTH": "none",
+        "FLASK_STATEFUL_DASHBOARD": "true",
         "FLASK_STATEFUL_DATABASE_URL": empty_database_url,
         "FLASK_STATEFUL_SPOOL_DIR": str(tmp_path / "spool"),
     }
@@ -186,7 +187,10 @@ def test_migrated_filled_and_served_by_flask_commands_and_ended_by_ctrl_c(
     signal_id = fetched(f"{address}/api/gpts/signal?symbol=ETHUSDT&tf=4H")["signal_id"]
     known = fetched(f"{address}/api/gpts/state/signal/{signal_id}")["signal"]
     assert (known["symbol"], known["timeframe"]) == ("ETHUSDT", "4H")
-    report = fetched(f"{address}/api/gpts/state/analytics/signals?days=30")["analytics"]
+    report = fetched(f"{address}/api/gpts/state/analytics/signals?days=60")["analytics"]
     assert report["total_signals"] == 21
+    assert f"Dashboard     {address}/state/" in flask("demo-urls", "--port", address.rpartition(":")[2])
+    with urlopen(f"{address}/state/?days=all", timeout=30) as answer:
+        assert "n = 21 signals" in answer.read().decode()
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0

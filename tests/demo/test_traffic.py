@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stateful_engine import get_signal_analytics_summary, get_state_manager
-from stateful_engine.demo.candles import Candle, CandleStore, Series
-from stateful_engine.demo.indicators import Structure
-from stateful_engine.demo.strategy import Analysis
-from stateful_engine.demo.traffic import PATIENCE, Exit, first_touch, play
-from stateful_engine.domain.vocabulary import Action
+from stateful_engine import (
+    ChatGPTLogger,
+    Experiments,
+    JournalRepo,
+    PerformanceDashboard,
+    get_signal_analytics_summary,
+    get_state_manager,
+)
+from stateful_engine.demo.candles import CandleStore
+from stateful_engine.demo.people import TRADERS
+from stateful_engine.demo.traffic import EXPERIMENT, play
 from tests.factories import FakeClock
 
 if TYPE_CHECKING:
     from collections import Counter
 
     from flask import Flask
+
+    from stateful_engine.extension import Runtime
 
 
 @pytest.fixture
@@ -69,33 +76,34 @@ def test_the_same_seed_tells_the_same_story(app: Flask, clock: FakeClock, played
     assert sorted(told) == sorted(2 * [(s["created_at"], s["symbol"], s["action"], s["outcome"]) for s in first])
 
 
-def trade(action: Action, *, stop: float, target: float) -> Analysis:
-    series = Series("BTCUSDT", "1H", (), "synthetic")
-    structure = Structure("RANGING", None, None, broken=False)
-    return Analysis(series, action, 60.0, 100.0, stop, (target,), "", {}, structure)
+def test_the_play_leaves_no_page_of_the_dashboard_empty(app: Flask, runtime: Runtime, played: Counter[str]) -> None:
+    with app.app_context():
+        figures = PerformanceDashboard()
+        recommendations = figures.get_recommendation_performance(days=30)
+        engagement = figures.get_user_engagement(days=30)
+        scans = figures.get_signal_scanner_stats(days=30)["signals"]
+        events = JournalRepo().recent(limit=100)
+        verdict = Experiments().results(EXPERIMENT)["verdict"]
+        talks = [ChatGPTLogger().get_user_conversations(f"demo-trader-{number}") for number in range(TRADERS)]
+        signals = get_state_manager().get_signal_history(limit=100)
+    assert recommendations["executed_count"] > 0
+    assert recommendations["wins"] + recommendations["losses"] > 0
+    assert engagement["total_actions"] == played["actions"] > 0
+    assert sum(row["count"] for row in scans) == played["scans"]
+    assert sum(row["notified_count"] for row in scans) > 0
+    assert {event["event"] for event in events} >= {"trade_exec", "trade_closed"}
+    assert verdict["state"]
+    assert sum(map(len, talks)) == played["conversations"] > 0
+    closed = [signal for signal in signals if signal["outcome"] in {"WIN", "LOSS"}]
+    assert closed
+    assert all(signal["mae_r"] is not None and signal["resolver_version"] for signal in closed)
+    assert {signal["prompt_version"] for signal in signals} == {"v1", "v2"}
 
 
-def bar(low: float, high: float) -> Candle:
-    return Candle(0, 100.0, high, low, 100.0, 1.0)
-
-
-@pytest.mark.parametrize(
-    ("action", "stop", "target", "bars", "expected"),
-    [
-        (Action.BUY, 95, 110, [(99, 101), (100, 110)], Exit(110, 2, "TP")),
-        (Action.BUY, 95, 110, [(95, 101), (100, 110)], Exit(95, 1, "SL")),
-        (Action.BUY, 95, 110, [(94, 111)], Exit(95, 1, "SL")),
-        (Action.SELL, 105, 90, [(90, 101)], Exit(90, 1, "TP")),
-        (Action.SELL, 105, 90, [(99, 105)], Exit(105, 1, "SL")),
-        (Action.BUY, 95, 110, [(96, 109)] * PATIENCE, Exit(100.0, PATIENCE, "EXPIRED")),
-        (Action.BUY, 95, 110, [(96, 109)] * (PATIENCE - 1), None),
-    ],
-)
-def test_the_first_touch_decides_and_the_stop_where_one_candle_touched_both(
-    action: Action, stop: float, target: float, bars: list[tuple[float, float]], expected: Exit | None
-) -> None:
-    ahead = tuple(bar(low, high) for low, high in bars)
-    assert first_touch(trade(action, stop=stop, target=target), ahead) == expected
+def test_a_second_play_goes_on_with_the_same_experiment(app: Flask, clock: FakeClock, played: Counter[str]) -> None:
+    with app.app_context():
+        play(CandleStore(), signals=5, seed=8)
+        assert [one["name"] for one in Experiments().recent()] == [EXPERIMENT]
 
 
 def test_markets_that_are_too_short_are_refused(app: Flask, tmp_path: Path) -> None:
