@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from stateful_engine.domain.link_targets import is_rule
+from stateful_engine.domain.pricing import Price, prices_of
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.logging import logger
 
@@ -94,6 +95,7 @@ class Settings:
     # What is computed.
     cache_seconds: int = 300
     candles: Path | None = None
+    prices: dict[str, Price] = field(default_factory=dict)
 
     # Given by the app, not by a key.
     instance_path: Path = Path("instance")
@@ -303,6 +305,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "store_ip": _boolean,
     "cache_seconds": _whole_seconds,
     "candles": Path,
+    "prices": prices_of,
 }
 _UNREAD = {item.name for item in fields(Settings)} - set(_READERS) - {"instance_path"}
 if _UNREAD:

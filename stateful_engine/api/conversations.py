@@ -100,7 +100,7 @@ def start(runtime: Runtime, call: Call[Nothing, ConversationBody]) -> Answer:
 def add(runtime: Runtime, call: Call[Nothing, MessageBody]) -> Answer:
     """Add a message."""
     conversation_id, body = known_row(call, "conversation_id"), call.body
-    message_id = ChatGPTLogger(runtime.database).log_message(
+    message_id = ChatGPTLogger(runtime.database, prices=runtime.settings.prices).log_message(
         conversation_id,
         body.role.lower(),
         body.content,

@@ -9,14 +9,19 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from enum import Enum
+from typing import Any, TypeVar
 
 from stateful_engine.domain.usage import Usage
 
 MILLION = Decimal(1_000_000)
+DEAREST = 1_000_000
+PRICES_REMEDY = 'set it to {"model": {"prompt": 1.2, "completion": 4.8, "cached": 0.3}}, dollars per million tokens'
 
 _DATED = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|\d{4}|latest)$")
+
+T = TypeVar("T")
 
 
 class CostStatus(str, Enum):
@@ -75,8 +80,9 @@ def cost_of(model: str | None, usage: Usage, *, at: datetime, host_prices: Mappi
     """What `usage` cost with `model` at a moment: uncached prompt + cached prompt + completion, each at its price."""
     if usage.prompt is None or usage.completion is None:
         return Cost(None, CostStatus.UNKNOWN_TOKENS)
-    if model is not None and host_prices and model in host_prices:
-        return Cost(_amount(host_prices[model], usage), CostStatus.HOST_PRICE)
+    own = None if model is None or not host_prices else _named(host_prices, model)
+    if own is not None:
+        return Cost(_amount(own, usage), CostStatus.HOST_PRICE)
     listed = _listed(model, at.date())
     if listed is not None:
         return Cost(_amount(listed, usage), CostStatus.LISTED_PRICE)
@@ -97,10 +103,51 @@ def _listed(model: str | None, day: date) -> Price | None:
     """The price of a model on a day; a snapshot (`gpt-4o-2024-08-06`) costs what its model does."""
     if model is None:
         return None
-    name = model.strip().lower().removeprefix("openai/")
-    prices = LISTED.get(name) or LISTED.get(_DATED.sub("", name), ())
+    prices = _named(LISTED, model) or ()
     held = [price for price in prices if price.since <= day]
     return held[-1] if held else None
+
+
+def _named(prices: Mapping[str, T], model: str) -> T | None:
+    """What is listed under the name of a model, or of the one that it is a snapshot of."""
+    name = model.strip().lower().removeprefix("openai/")
+    return prices.get(name) or prices.get(_DATED.sub("", name))
+
+
+def unpriced(usage: Usage) -> CostStatus:
+    """Why there is no cost for this usage."""
+    known = usage.prompt is not None and usage.completion is not None
+    return CostStatus.UNKNOWN_MODEL if known else CostStatus.UNKNOWN_TOKENS
+
+
+def prices_of(raw: Any) -> dict[str, Price]:
+    """The prices of a host: `{"my-model": {"prompt": 1.2, "completion": 4.8, "cached": 0.3}}`, `cached` optional.
+
+    US dollars per million tokens. Raises `ValueError` for anything else.
+    """
+    if not isinstance(raw, Mapping):
+        raise ValueError(PRICES_REMEDY)
+    return {str(model).strip().lower(): _host_price(price) for model, price in raw.items()}
+
+
+def _host_price(raw: Any) -> Price:
+    if isinstance(raw, Price):
+        return raw
+    known = {"prompt", "completion", "cached"}
+    if not isinstance(raw, Mapping) or not {"prompt", "completion"} <= set(raw) <= known:
+        raise ValueError(PRICES_REMEDY)
+    amounts = {name: _dollars(raw[name]) for name in raw if raw[name] is not None}
+    return Price(amounts["prompt"], amounts["completion"], amounts.get("cached"))
+
+
+def _dollars(raw: Any) -> Decimal:
+    try:
+        amount = Decimal(str(raw))
+    except InvalidOperation:
+        raise ValueError(PRICES_REMEDY) from None
+    if isinstance(raw, bool) or not 0 <= amount <= DEAREST:
+        raise ValueError(PRICES_REMEDY)
+    return amount
 
 
 def _packaged(model: str | None, usage: Usage, at: datetime) -> Decimal | None:

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
-from stateful_engine.domain.pricing import cost_of
+from stateful_engine.domain.pricing import Price, cost_of, prices_of, unpriced
 from stateful_engine.domain.usage import Usage, usage_of
 from stateful_engine.domain.vocabulary import MessageRole
-from stateful_engine.errors import Fault, InvalidInputError, NotFoundError
+from stateful_engine.errors import ConfigurationError, Fault, InvalidInputError, NotFoundError
+from stateful_engine.globals import current_runtime
 from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.storage import conversations
 from stateful_engine.storage.conversations import Conversation, Message
 from stateful_engine.storage.pages import Page
+
+if TYPE_CHECKING:
+    from stateful_engine.extension import StatefulEngine
+    from stateful_engine.storage.database import Database
 
 DEFAULT_MODEL = "gpt-4o-mini"
 MAX_CONTENT = 2**20
@@ -30,6 +37,24 @@ class ChatGPTLogger(Bound):
     >>> conversation_id = logger.start_conversation(user_id, chat_id)
     >>> logger.log_message(conversation_id, "user", text)
     """
+
+    def __init__(
+        self,
+        source: StatefulEngine | Database | str | os.PathLike[str] | None = None,
+        *,
+        db_path: str | os.PathLike[str] | None = None,
+        database_url: str | None = None,
+        prices: Mapping[str, Any] | None = None,
+    ) -> None:
+        """As the other services; `prices` are the host's own, as in `STATEFUL_PRICES`, which hold inside an app."""
+        super().__init__(source, db_path=db_path, database_url=database_url)
+        self._given_prices = None if prices is None else _checked(prices)
+
+    @property
+    def _prices(self) -> Mapping[str, Price]:
+        if self._given_prices is None:
+            return current_runtime().settings.prices if self._own is None else {}
+        return self._given_prices
 
     def start_conversation(
         self, user_id: Any, chat_id: Any = None, *, model: str | None = None, channel: str | None = None
@@ -68,7 +93,8 @@ class ChatGPTLogger(Bound):
         """Add a message; returns its id. Raises `NotFoundError` when there is no such conversation.
 
         `usage` is what OpenAI's chat or responses API gives, as an object or a dict; cached and reasoning tokens are
-        parts of its totals. The cost follows from model and usage where the price is known, else it stays None.
+        parts of its totals. The cost follows from model and usage where the price is known, else it stays None and
+        `cost_status` in the history says why (`unknown_model`, `unknown_tokens`).
         """
         counted = usage_of(usage, tokens_used=_tokens(tokens_used))
         values = {
@@ -78,7 +104,7 @@ class ChatGPTLogger(Bound):
             "timestamp": clock.now(),
             "model": inputs.text(model) or DEFAULT_MODEL,
             "latency_ms": inputs.optional_finite(latency_ms, "latency_ms"),
-            "cost_usd": _cost(cost_usd, model, counted),
+            "cost_usd": _cost(cost_usd, model, counted, self._prices),
             **counted.columns(),
             **stamping.columns(stamping.current()),
         }
@@ -145,11 +171,20 @@ def _tokens(value: Any) -> int | None:
     return None if value is None else int(inputs.amount(inputs.whole(value, "tokens_used"), "tokens_used"))
 
 
-def _cost(given: Decimal | float | None, model: str | None, usage: Usage) -> Decimal | None:
-    """The stated cost, or the one that the price list gives for the tokens."""
+def _checked(prices: Mapping[str, Any]) -> dict[str, Price]:
+    try:
+        return prices_of(prices)
+    except ValueError as error:
+        raise ConfigurationError(f"these prices cannot be meant; {error}") from None
+
+
+def _cost(
+    given: Decimal | float | None, model: str | None, usage: Usage, prices: Mapping[str, Price]
+) -> Decimal | None:
+    """The stated cost, or the one that the prices give for the tokens."""
     if given is not None:
         return Decimal(str(inputs.amount(given, "cost_usd")))
-    return cost_of(model, usage, at=clock.now()).usd
+    return cost_of(model, usage, at=clock.now(), host_prices=prices).usd
 
 
 def _message_dict(row: Message) -> dict[str, Any]:
@@ -164,9 +199,14 @@ def _message_dict(row: Message) -> dict[str, Any]:
         "cached_tokens": row.cached_tokens,
         "reasoning_tokens": row.reasoning_tokens,
         "cost_usd": None if row.cost_usd is None else float(row.cost_usd),
+        "cost_status": "known" if row.cost_usd is not None else unpriced(_usage_in(row)).value,
         "model": row.model,
         "latency_ms": row.latency_ms,
     }
+
+
+def _usage_in(row: Message) -> Usage:
+    return Usage(row.tokens_used, row.prompt_tokens, row.completion_tokens, row.cached_tokens, row.reasoning_tokens)
 
 
 def _conversation_dict(row: Conversation) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class StatefulBot:
         self.runtime = runtime
         self.application = application
         self.actions = AnalyticsLogger(runtime.database)
-        self.conversations = ChatGPTLogger(runtime.database)
+        self.conversations = ChatGPTLogger(runtime.database, prices=runtime.settings.prices)
         self.journal = JournalRepo(runtime.database)
         self.performance = PerformanceDashboard(runtime.database)
         self.scanner = ScannerLogger(runtime.database)

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from stateful_engine.domain import clock
+from stateful_engine.domain.pricing import cost_of
 from stateful_engine.domain.usage import usage_of
 from stateful_engine.globals import find_runtime
 from stateful_engine.services.conversations import ChatGPTLogger
@@ -262,7 +264,7 @@ def _store(runtime: Runtime, answer: _Answer, conversation_id: int | None) -> No
     if conversation_id is None:
         _log_query(runtime, answer)
         return
-    logger = ChatGPTLogger(runtime.database)
+    logger = ChatGPTLogger(runtime.database, prices=runtime.settings.prices)
     if answer.question is not None:
         logger.log_message(conversation_id, "user", answer.question, model=answer.model)
     logger.log_message(
@@ -277,6 +279,7 @@ def _store(runtime: Runtime, answer: _Answer, conversation_id: int | None) -> No
 
 def _log_query(runtime: Runtime, answer: _Answer) -> None:
     counted = usage_of(answer.usage)
+    cost = cost_of(answer.model, counted, at=clock.now(), host_prices=runtime.settings.prices).usd
     runtime.state_manager.log_gpt_query(
         {"endpoint": answer.endpoint, "method": "POST", "user_query": answer.question},
         {
@@ -288,5 +291,6 @@ def _log_query(runtime: Runtime, answer: _Answer) -> None:
             "tokens_used": counted.total,
             "prompt_tokens": counted.prompt,
             "completion_tokens": counted.completion,
+            "cost_usd": None if cost is None else float(cost),
         },
     )

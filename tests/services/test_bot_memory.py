@@ -77,6 +77,23 @@ def test_the_price_of_an_unknown_model_is_not_zero_but_unknown(database_url: str
     assert logger.get_user_conversations(1)[0]["openai_cost"] is None
 
 
+def test_the_hosts_prices_come_first_and_a_missing_price_says_why(app: Flask, database_url: str) -> None:
+    own = ChatGPTLogger(database_url=database_url, prices={"My-Model": {"prompt": 2, "completion": 4, "cached": 1}})
+    conversation_id = own.start_conversation(1, 1)
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 400}}
+    own.log_message(conversation_id, "assistant", "x", model="my-model-2026-01-31", usage=usage)
+    own.log_message(conversation_id, "assistant", "x", model="another", usage=usage)
+    own.log_message(conversation_id, "assistant", "x", 15, model="my-model")
+    history = own.get_conversation_history(conversation_id)
+    assert [(one["cost_usd"], one["cost_status"]) for one in history] == [
+        (pytest.approx((600 * 2 + 400 * 1 + 100 * 4) / 1e6), "known"),
+        (None, "unknown_model"),
+        (None, "unknown_tokens"),
+    ]
+    with pytest.raises(ConfigurationError, match="per million"):
+        ChatGPTLogger(database_url=database_url, prices={"m": {"prompt": "dear", "completion": 1}})
+
+
 @pytest.mark.parametrize(("given", "kept"), [("tool", "tool"), ("Assistant", "assistant"), ("function", "tool")])
 def test_roles_that_real_bots_send_are_kept(database_url: str, given: str, kept: str) -> None:
     logger = ChatGPTLogger(database_url=database_url)

@@ -106,6 +106,21 @@ def test_an_answer_outside_a_conversation_is_a_row_of_the_query_log(
     assert (query["ai_model_used"], query["tokens_used"]) == ("gpt-4o-mini-2024-07-18", 120)
 
 
+def test_what_an_answer_cost_is_logged_by_the_hosts_prices_before_the_listed_ones(
+    make_app: Any, openai_client: openai.OpenAI
+) -> None:
+    StatefulEngine().track_openai(openai_client)
+    for prices, cost in (
+        ({}, (60 * 0.15 + 40 * 0.075 + 20 * 0.6) / 1e6),
+        ({"gpt-4o-mini": {"prompt": 1, "completion": "2.5"}}, (100 * 1 + 20 * 2.5) / 1e6),
+    ):
+        app = make_app(STATEFUL_PRICES=prices)
+        runtime = app.extensions["stateful_engine"]
+        with app.app_context():
+            openai_client.chat.completions.create(**ASK)
+        assert logged(runtime)[0]["cost_usd"] == pytest.approx(cost)
+
+
 def test_inside_a_conversation_question_and_answer_are_its_messages(
     app: Flask, engine: StatefulEngine, runtime: Runtime, openai_client: openai.OpenAI
 ) -> None:
