@@ -1,8 +1,8 @@
 """Host first: the writer works in the gaps that requests leave, as long as what waits in the spool is little.
 
 A thread that wants the interpreter waits until its holder lets go of it, or has had its full 5 ms. So the writer lets
-go after each record while requests keep coming, and sleeps the longer the later it gets the interpreter back: that it
-comes late says that the host needs it. A burst is thus served at the host's own speed and stored behind it. Once a
+go after each record while requests keep coming. While this process uses up nearly all of a core, which is all that one
+interpreter can use, it sleeps longer and longer: a burst is served at the host's own speed and stored behind it. Once a
 sixteenth of the spool's room is taken the writer only takes breath, so that a host under load all day does not run into
 `STATEFUL_SPOOL_MAX_BYTES`.
 """
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 SHORTEST = 0.0001
 LONGEST = 0.01
-LATE = 0.0004
-"""Seconds: how long a sleep is, and by how much it must be exceeded to say that the host is busy."""
+"""Seconds that the writer sleeps after a record."""
+
+WINDOW = 0.02
+FULL = 0.75
+"""The host is busy when this process used that share of a core for so many seconds."""
 
 ROOM = 1 / 16
 """The share of the spool's room up to which requests come first."""
@@ -33,9 +36,11 @@ class Courtesy:
         self._hurry = hurry
         self._seen = 0
         self._pause = SHORTEST
+        self._looked = 0.0
+        self._used = 0.0
 
     def host_is_busy(self) -> bool:
-        """Whether the host used all of the interpreter when it was last looked at."""
+        """Whether requests used all of the interpreter when that was last looked at."""
         return self._pause > SHORTEST
 
     def __call__(self) -> None:
@@ -45,8 +50,16 @@ class Courtesy:
             self._pause = SHORTEST
             return
         self._seen = appended
-        begin = time.perf_counter()
         time.sleep(self._pause)
-        is_late = time.perf_counter() - begin > self._pause + LATE
-        patient = is_late and self._spool.pending_bytes < ROOM * self._spool.max_bytes
-        self._pause = min(LONGEST, 2 * self._pause) if patient else max(SHORTEST, self._pause / 2)
+        now = time.perf_counter()
+        if now - self._looked >= WINDOW:
+            self._look(now)
+
+    def _look(self, now: float) -> None:
+        used, seconds = time.process_time(), now - self._looked
+        is_full = (used - self._used) / seconds > FULL
+        self._looked, self._used = now, used
+        if is_full and self._spool.pending_bytes < ROOM * self._spool.max_bytes:
+            self._pause = min(LONGEST, 2 * self._pause)
+        else:
+            self._pause = max(SHORTEST, self._pause / 2)
