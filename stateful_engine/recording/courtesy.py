@@ -29,11 +29,23 @@ ROOM = 1 / 16
 
 
 class Courtesy:
-    """How one writer gives way to the threads that serve requests; `hurry` tells that somebody waits for the writer."""
+    """How one writer gives way to the threads that serve requests; `hurry` tells that somebody waits for the writer.
 
-    def __init__(self, spool: Spool, hurry: Callable[[], bool]) -> None:
+    `now` and `used` are the seconds of a clock, and those for which this process has used a core.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        hurry: Callable[[], bool],
+        *,
+        now: Callable[[], float] = time.perf_counter,
+        used: Callable[[], float] = time.process_time,
+    ) -> None:
         self._spool = spool
         self._hurry = hurry
+        self._now = now
+        self._clock_of_use = used
         self._seen = 0
         self._pause = SHORTEST
         self._looked = 0.0
@@ -51,12 +63,12 @@ class Courtesy:
             return
         self._seen = appended
         time.sleep(self._pause)
-        now = time.perf_counter()
+        now = self._now()
         if now - self._looked >= WINDOW:
             self._look(now)
 
     def _look(self, now: float) -> None:
-        used, seconds = time.process_time(), now - self._looked
+        used, seconds = self._clock_of_use(), now - self._looked
         is_full = (used - self._used) / seconds > FULL
         self._looked, self._used = now, used
         if is_full and self._spool.pending_bytes < ROOM * self._spool.max_bytes:

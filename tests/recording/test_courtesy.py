@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,25 +12,28 @@ from stateful_engine.recording.frames import frame
 from stateful_engine.recording.spool import Spool
 
 LINE = frame(b'{"k":"r"}')
-MANY = 400
+MANY = 20
 
 
-@contextmanager
-def busy_host() -> Iterator[None]:
-    """A thread that computes without a break."""
-    done = threading.Event()
+class Host:
+    """A process that uses some share of a core, on a clock that goes 10 ms with each look at it."""
 
-    def compute() -> None:
-        while not done.is_set():
-            sum(range(1000))
+    def __init__(self) -> None:
+        self.share = 1.0
+        self._seconds = self._used = 0.0
 
-    thread = threading.Thread(target=compute)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()
+    def now(self) -> float:
+        self._seconds += 0.01
+        self._used += 0.01 * self.share
+        return self._seconds
+
+    def used(self) -> float:
+        return self._used
+
+
+@pytest.fixture
+def host() -> Host:
+    return Host()
 
 
 @pytest.fixture
@@ -42,8 +43,14 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     made.close()
 
 
+@pytest.fixture
+def make(spool: Spool, host: Host) -> Callable[..., Courtesy]:
+    """Makes the courtesy of a writer that nobody waits for, unless told otherwise."""
+    return lambda hurry=False: Courtesy(spool, lambda: hurry, now=host.now, used=host.used)
+
+
 def becomes(courtesy: Courtesy, spool: Spool, *, busy: bool) -> bool:
-    """Whether that is found out while a record is made before each of many steps of the writer."""
+    """Whether that is found out while a record is made before each of some steps of the writer."""
     for _ in range(MANY):
         spool.append(LINE, 1)
         courtesy()
@@ -52,29 +59,26 @@ def becomes(courtesy: Courtesy, spool: Spool, *, busy: bool) -> bool:
     return False
 
 
-def test_a_host_that_uses_up_the_interpreter_is_found_busy_until_it_rests(spool: Spool) -> None:
-    courtesy = Courtesy(spool, hurry=lambda: False)
-    with busy_host():
-        assert becomes(courtesy, spool, busy=True)
+def test_a_host_that_uses_up_the_interpreter_is_found_busy_until_it_rests(
+    make: Callable[..., Courtesy], spool: Spool, host: Host
+) -> None:
+    courtesy = make()
+    assert becomes(courtesy, spool, busy=True)
+    host.share = 0.5
     assert becomes(courtesy, spool, busy=False)
 
 
-def test_without_new_records_the_writer_does_not_wait_for_anybody(spool: Spool) -> None:
-    courtesy = Courtesy(spool, hurry=lambda: False)
-    with busy_host():
-        assert becomes(courtesy, spool, busy=True)
-        courtesy()
-        assert not courtesy.host_is_busy()
+def test_without_new_records_the_writer_does_not_wait_for_anybody(make: Callable[..., Courtesy], spool: Spool) -> None:
+    courtesy = make()
+    assert becomes(courtesy, spool, busy=True)
+    courtesy()
+    assert not courtesy.host_is_busy()
 
 
-def test_somebody_who_waits_for_the_writer_comes_before_the_host(spool: Spool) -> None:
-    courtesy = Courtesy(spool, hurry=lambda: True)
-    with busy_host():
-        assert not becomes(courtesy, spool, busy=True)
+def test_somebody_who_waits_for_the_writer_comes_before_the_host(make: Callable[..., Courtesy], spool: Spool) -> None:
+    assert not becomes(make(hurry=True), spool, busy=True)
 
 
-def test_once_much_waits_the_writer_takes_its_share(spool: Spool) -> None:
-    courtesy = Courtesy(spool, hurry=lambda: False)
+def test_once_much_waits_the_writer_takes_its_share(make: Callable[..., Courtesy], spool: Spool) -> None:
     spool.append(frame(b" " * 2**17), 1)
-    with busy_host():
-        assert not becomes(courtesy, spool, busy=True)
+    assert not becomes(make(), spool, busy=True)
