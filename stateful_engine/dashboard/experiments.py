@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flask.typing import ResponseReturnValue
 
-from stateful_engine.dashboard import formats
 from stateful_engine.dashboard.rendering import render
 from stateful_engine.services.experiments import Experiments
 
@@ -39,12 +38,6 @@ def view_one(runtime: Runtime, name: str) -> ResponseReturnValue:
         design=design,
         results=results,
         verdict=results["verdict"],
-        needed=_needed(results["verdict"]["needed"]),
         arms=results["arms"],
         raw=json.dumps({"design": design, "results": results}, indent=2, ensure_ascii=False),
     )
-
-
-def _needed(needed: dict[str, Any]) -> str:
-    """What a verdict still lacks, in words."""
-    return ", ".join(f"{formats.number(amount)} {name.replace('_', ' ')}" for name, amount in needed.items() if amount)

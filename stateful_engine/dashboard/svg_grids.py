@@ -97,7 +97,7 @@ def heat_map(
 
 
 def _cell(x: float, y: float, cell: Cell, shade: str, *, compact: bool) -> Markup:
-    middle, figure = x + CELL_WIDTH / 2, formats.signed(cell.value)
+    middle, figure = x + CELL_WIDTH / 2, formats.signed(cell.value, 2 if abs(cell.value or 0) < 100 else 0)
     edge = box(
         x + 1,
         y + 1,

@@ -20,7 +20,7 @@ def view(runtime: Runtime) -> ResponseReturnValue:
         "system.html",
         status=runtime.recorder.status(),
         reasons=Rejects(runtime.settings.spool_dir).reasons(),
-        events=runtime.guard.snapshot(),
+        events={name: count for name, count in runtime.guard.snapshot().items() if count},
         sizes=sizes(runtime.database),
         database=runtime.database,
         settings=runtime.settings,

@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jinja2 import StrictUndefined
 
+from tests.dashboard.browsers import MISSING, chromium
+
 if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
 
     AppMaker = Callable[..., Flask]
+
+
+collect_ignore = [] if chromium() else ["test_browser.py"]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say that the browser tests were left out: a run without them is good, and not the whole."""
+    if collect_ignore:
+        terminalreporter.section("browser", yellow=True)
+        terminalreporter.write_line(MISSING)
 
 
 @pytest.fixture

@@ -45,11 +45,11 @@ def _signals(count: int) -> str:
     """Signals of either side that end every way; the last of them has everything that one can have."""
     manager = get_state_manager()
     for number in range(count):
-        made = signal_data if number % 3 else short_signal_data
+        made, entry, risk = (signal_data, 45000.0, 800.0) if number % 3 else (short_signal_data, 2500.0, 60.0)
         said = {"confidence": 40 + number % 60, "source_engine": f"engine-{number % 3}", "ai_model": "gpt-4o"}
         signal_id = manager.save_signal_history(made(**said), {"source": "API"})
         if number % 4:
-            manager.record_outcome(signal_id, None, exit_price=45000 + (number % 7 - 3) * 300.0)
+            manager.record_outcome(signal_id, None, exit_price=entry + (number % 7 - 3) * risk / 2)
         if number % 2:
             manager.update_signal_execution(signal_id, {"execution_price": 45010.0, "source": "TELEGRAM"})
     return _hostile_signal()

@@ -62,7 +62,7 @@
     },
     axes: [
       axis({ values: moments }),
-      axis({ size: 62, values: (_, marks) => marks.map((mark) => (mark < lowest(given) ? "" : `${mark} ${given.unit}`)) }),
+      axis({ size: 84, values: (_, marks) => marks.map((mark) => (mark < lowest(given) ? "" : `${mark.toLocaleString("en-GB")} ${given.unit}`)) }),
     ],
     series: [
       { label: "UTC", value: day },
