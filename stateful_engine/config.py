@@ -34,7 +34,7 @@ REDACTED_KEYS = frozenset(
 RETENTION_TABLES = frozenset(
     """
     signal_history gpt_query_log user_interaction chatgpt_conversations ai_recommendations signal_scanner_results
-    user_actions trade_events
+    user_actions trade_events webhook_deliveries
     """.split()
 )
 
@@ -79,6 +79,7 @@ class Settings:
     cors_origins: tuple[str, ...] = ("https://chatgpt.com", "https://chat.openai.com")
     rate_limit: str = "120/minute"
     max_body_bytes: int = 2**20
+    webhook_allow_private: bool = False
     read_timeout: float = 30.0
     privacy_text: PrivacySetting | None = None
 
@@ -293,6 +294,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "cors_origins": _origins,
     "rate_limit": _rate_limit,
     "max_body_bytes": _bytes,
+    "webhook_allow_private": _boolean,
     "read_timeout": _seconds,
     "privacy_text": _privacy_text,
     "inject_ids": _boolean,

@@ -75,7 +75,8 @@ class Operation:
     `path` is written as Flask writes it, below the prefix. `scope=None` means that nobody has to be known to call it.
     `consequential` is what ChatGPT asks its user about before calling; what is `repeatable` does nothing more when it
     is called again with the same input. `missing_code` names the 400 that says that a required field is not there;
-    `check_body` says what a model cannot, `forms` are schemas of which a body meets one.
+    `check_body` says what a model cannot, `forms` are schemas of which a body meets one. `shown_once` are fields of the
+    answer that are not given again to a call that is repeated.
     A body that may be sent nested or flat lists its containers in `nested` and what the flat form cannot do without
     in `flat_required`; ChatGPT and MCP are offered the flat form. `response_model=None` is an answer that is no JSON.
     """
@@ -98,6 +99,7 @@ class Operation:
     forms: tuple[dict[str, Any], ...] = field(default=(), hash=False)
     nested: tuple[str, ...] = ()
     flat_required: tuple[str, ...] = ()
+    shown_once: tuple[str, ...] = ()
     consequential: bool = False
     repeatable: bool = False
     in_actions: bool = True

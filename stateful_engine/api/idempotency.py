@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,6 +11,7 @@ from flask import request
 
 from stateful_engine.api import fields
 from stateful_engine.api.contract import Call, Operation, Reply
+from stateful_engine.domain.redaction import REDACTED
 from stateful_engine.errors import Fault, InvalidInputError, StatefulEngineError, StorageUnavailableError
 from stateful_engine.services.idempotency import Idempotency, fingerprint
 from stateful_engine.storage.idempotency import Name
@@ -36,10 +37,10 @@ def once(memory: Idempotency, operation: Operation, call: Call[Any, Any], act: C
         if ACCEPTED not in operation.success_statuses:
             raise
         return act()
-    return _replay(kept.status, kept.body) if kept is not None else _first(memory, name, act)
+    return _replay(kept.status, kept.body) if kept is not None else _first(memory, name, operation, act)
 
 
-def _first(memory: Idempotency, name: Name, act: Callable[[], Reply]) -> Reply:
+def _first(memory: Idempotency, name: Name, operation: Operation, act: Callable[[], Reply]) -> Reply:
     try:
         reply = act()
     except StatefulEngineError:
@@ -47,8 +48,15 @@ def _first(memory: Idempotency, name: Name, act: Callable[[], Reply]) -> Reply:
             memory.abandon(name)
         raise
     with suppress(StorageUnavailableError):
-        memory.finish(name, reply.status, {"body": reply.body, "headers": dict(reply.headers)})
+        memory.finish(name, reply.status, {"body": _kept(operation, reply.body), "headers": dict(reply.headers)})
     return reply
+
+
+def _kept(operation: Operation, body: Mapping[str, Any] | str) -> Mapping[str, Any] | str:
+    """The answer as it may be stored: a secret that is shown once is not given a second time."""
+    if isinstance(body, str) or not operation.shown_once:
+        return body
+    return {name: REDACTED if name in operation.shown_once else value for name, value in body.items()}
 
 
 def _replay(status: int, kept: dict[str, Any]) -> Reply:

@@ -26,6 +26,7 @@ from stateful_engine.api import (
     recommendations,
     scanner,
     signals,
+    webhooks,
 )
 from stateful_engine.api.contract import DOOR_KEY, Answer, Call, Nothing, Operation, Reply
 from stateful_engine.api.door import Door
@@ -74,6 +75,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *journal.OPERATIONS,
     *experiments.OPERATIONS,
     *maintenance.OPERATIONS,
+    *webhooks.OPERATIONS,
     *health.OPERATIONS,
     *privacy.OPERATIONS,
     Operation(

@@ -18,6 +18,7 @@ from stateful_engine.cli.openapi import openapi
 from stateful_engine.cli.resolve import resolve
 from stateful_engine.cli.rollup import rollup
 from stateful_engine.cli.spool import spool
+from stateful_engine.cli.webhooks import webhooks
 from stateful_engine.cli.worker import worker
 
 stateful = AppGroup("stateful", help="Look after the memory of this app: database, spool, outcomes, exports, keys.")
@@ -37,6 +38,7 @@ for _command in (
     resolve,
     rollup,
     spool,
+    webhooks,
     worker,
 ):
     stateful.add_command(_command)

@@ -21,7 +21,10 @@ _CLOSER = re.compile(
     rb"|(?:api|secret|private)[-_]?key|api[-_]?secret"
 )
 _ASSIGNED = re.compile(rb"(?:token|secret|signature|jwt)=")
-_PREFIXED = tuple(re.compile(prefix + rb"[a-z0-9_-]{16}") for prefix in (rb"se_", rb"sk-"))
+_PREFIXED = (
+    *(re.compile(prefix + rb"[a-z0-9_-]{16}") for prefix in (rb"se_", rb"sk-")),
+    re.compile(rb"whsec_[a-z0-9+/]{16}"),
+)
 _BOT_TOKEN = re.compile(rb":[a-z0-9_-]{30}")
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
 

@@ -51,6 +51,11 @@ def interaction_id() -> str:
     return f"int_{_random_hex()}_{clock.epoch_seconds()}"
 
 
+def message_id() -> str:
+    """A new id `msg_<12 hex>_<unix seconds>` for a message to webhooks."""
+    return f"msg_{_random_hex()}_{clock.epoch_seconds()}"
+
+
 def signal_made_at(text: str) -> int | None:
     """The unix seconds at which a signal id was made, or None when `text` is no signal id."""
     match = _SIGNAL_ID.fullmatch(text)

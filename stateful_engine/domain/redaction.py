@@ -31,6 +31,7 @@ _SECRETS = (
     (re.compile(r"\b(bearer\s+)[A-Za-z0-9._~+/-]{16,}=*", re.IGNORECASE), r"\1" + REDACTED),
     (re.compile(r"\b(authorization\s*[:=]\s*\w+\s+)[^\s\"',;]+", re.IGNORECASE), r"\1" + REDACTED),
     (re.compile(r"([a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/@]+(?=@)", re.IGNORECASE), r"\1" + REDACTED),
+    (re.compile(r"\bwhsec_[A-Za-z0-9+/]{16,}=*"), REDACTED),
     (re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"), REDACTED),
     (re.compile(r"\b(?:sk-|se_|ghp_|gho_|github_pat_|xox[abprs]-|AKIA)[A-Za-z0-9_-]{16,}"), REDACTED),
     (
@@ -44,7 +45,7 @@ _SECRETS = (
     (re.compile(r"((?:token|secret|signature|jwt)=)[^\s\"'&,;]+", re.IGNORECASE), r"\1" + REDACTED),
 )
 _HINT = re.compile(
-    r"[0-9]{6}:[A-Za-z0-9_-]|bearer|authorization|://[^/\s]*@|eyJ|sk-|se_|gh[po]_|github_pat|xox|AKIA"
+    r"[0-9]{6}:[A-Za-z0-9_-]|bearer|authorization|://[^/\s]*@|eyJ|sk-|se_|whsec_|gh[po]_|github_pat|xox|AKIA"
     r"|key|secret|passw|passphrase|token=|signature=|jwt=",
     re.IGNORECASE,
 )

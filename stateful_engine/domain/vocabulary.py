@@ -33,6 +33,15 @@ class Outcome(Word):
 CLOSED_OUTCOMES = frozenset({Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN})
 
 
+class WebhookEvent(Word):
+    """What webhooks are told of."""
+
+    SIGNAL_CREATED = "signal.created"
+    SIGNAL_EXECUTED = "signal.executed"
+    SIGNAL_CLOSED = "signal.closed"
+    INTERACTION_CREATED = "interaction.created"
+
+
 class ExitReason(Word):
     """Why a position was left."""
 

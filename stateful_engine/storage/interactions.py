@@ -11,7 +11,7 @@ from sqlalchemy import Index, Table, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from stateful_engine.domain.vocabulary import InteractionType
-from stateful_engine.storage import bulk, pages, rollups
+from stateful_engine.storage import bulk, pages, rollups, webhooks
 from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id, to_dict
 from stateful_engine.storage.pages import Page
 
@@ -107,7 +107,9 @@ def first_execution(session: Session, signal_id: str) -> str | None:
 def insert(session: Session, row: Mapping[str, Any]) -> None:
     """Add one interaction to the transaction of `session`; `created_at` as a datetime or microseconds."""
     connection = session.connection()
-    rollups.apply(connection, {TABLE: bulk.insert_new(connection, table(), [row])})
+    new = {TABLE: bulk.insert_new(connection, table(), [row])}
+    rollups.apply(connection, new)
+    webhooks.announce(connection, new)
 
 
 def table() -> Table:

@@ -26,6 +26,7 @@ CHILDREN_FIRST = (
     "signal_scanner_results",
     "user_actions",
     "trade_events",
+    "webhook_deliveries",
 )
 """The tables that grow with time. Messages go with their conversations."""
 

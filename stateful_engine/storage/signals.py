@@ -14,7 +14,7 @@ from stateful_engine.domain import clock
 from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.domain.vocabulary import Outcome
-from stateful_engine.storage import gpt_queries, interactions, journal, pages, rollups
+from stateful_engine.storage import gpt_queries, interactions, journal, pages, rollups, webhooks
 from stateful_engine.storage.base import Base, JsonFiltered, JsonStored, ShortText, big_id, plain, to_dict
 from stateful_engine.storage.pages import Page
 
@@ -241,7 +241,9 @@ def _change(session: Session, signal: SignalHistory, values: Mapping[str, Any]) 
         setattr(signal, name, value)
     signal.updated_at = clock.now()
     session.flush()
-    rollups.revise(session.connection(), TABLE, before, _values(signal))
+    after = _values(signal)
+    rollups.revise(session.connection(), TABLE, before, after)
+    webhooks.announce_change(session.connection(), before, after)
 
 
 def _values(signal: SignalHistory) -> dict[str, Any]:

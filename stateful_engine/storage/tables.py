@@ -20,6 +20,7 @@ from stateful_engine.storage import (
     rollup_tables,
     scanner,
     signals,
+    webhooks,
 )
 from stateful_engine.storage.base import Base
 
@@ -36,6 +37,7 @@ MODULES = (
     api_keys,
     idempotency,
     rollup_tables,
+    webhooks,
 )
 
 metadata: MetaData = Base.metadata

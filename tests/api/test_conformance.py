@@ -36,6 +36,7 @@ EXAMPLES = 80 if LONG else 3
 
 BEYOND_SCHEMAS = {
     f"{PREFIX}/outcomes/resolve": "what candles mean together",
+    f"{PREFIX}/webhooks": "which addresses are public",
     f"{PREFIX}/experiments": "what the parts of a design mean together",
 }
 """Beginnings of paths that may refuse what their schema allows, because a schema cannot say everything."""

@@ -41,7 +41,8 @@ def test_a_call_that_is_repeated_gets_the_first_answer(shared_client: FlaskClien
     assert first.status_code == again.status_code == 200
     assert "Idempotency-Replayed" not in first.headers
     assert again.headers["Idempotency-Replayed"] == "true"
-    stamps = ("server_time", "processing_time_ms", "request_id")
+    stamps = ("server_time", "processing_time_ms", "request_id", *operation.shown_once)
+    assert all(again.json[name] == "[redacted]" != first.json[name] for name in operation.shown_once)
     one, other = ({key: value for key, value in answer.json.items() if key not in stamps} for answer in (first, again))
     assert one == other
     for header in ("X-Signal-ID", "X-Query-ID"):
