@@ -25,6 +25,7 @@ from stateful_engine.services import (
     report_filters,
     report_funnel,
     report_interactions,
+    report_overview,
     report_queries,
     report_signals,
 )
@@ -49,6 +50,7 @@ TABLES_OF_REPORT: Mapping[str, tuple[Family, ...]] = {
     "calibration": (SIGNALS,),
     "charts": (SIGNALS,),
     "funnel": (SIGNALS, INTERACTIONS),
+    "overview": (SIGNALS, INTERACTIONS),
     "queries": (QUERIES,),
     "interactions": (INTERACTIONS,),
 }
@@ -111,6 +113,17 @@ class Analytics:
             return report_charts.report(view, window, given.where(view.connection), days=inputs.days(days))
 
         return self._cached("charts", days, make, extra=report_filters.key_of(given))
+
+    def overview(self, days: int = 30, *, by: str = "confidence", **filters: Any) -> Report:
+        """The reports that the first page of the dashboard is made of, read at one moment; see `report_overview`."""
+        given = report_filters.conditions(filters)
+        if by not in report_signals.BREAKDOWNS:
+            raise _unknown_breakdown(by)
+
+        def make(view: View, window: Window) -> Report:
+            return report_overview.report(view, window, given.where(view.connection), days=inputs.days(days), by=by)
+
+        return self._cached("overview", days, make, extra=f"{report_filters.key_of(given)}:by_{by}")
 
     def calibration(self, days: int = 30, **filters: Any) -> Report:
         """Whether stated confidence may be trusted: reliability by bin, Brier, ECE, AUC; by engine and by model."""

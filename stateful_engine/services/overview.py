@@ -76,26 +76,19 @@ class Overview:
         self._database = database
 
     def report(self, asked: Question) -> dict[str, Any]:
-        """All of it. Keys name the reports of `Analytics` that they hold as they are:
+        """All of it: the parts of `report_overview.report`, its `breakdown` in the order asked for, and besides
 
-        `signals`, `before` (the window of the same length that lies before; None for everything), `charts`,
-        `calibration`, `funnel`, `pairs` (cells of symbol and timeframe); and `breakdown` (cells in the order asked
-        for), `excursions`, `open` and `recent` (signals), `choices` (what the filters may be set to).
+        `excursions` (the latest closed signals), `open` and `recent` (signals), `choices` (what the filters may be set
+        to).
         """
-        days, filters = asked.days, asked.filters
-        signals = self._analytics.signals(days, by=BREAKDOWNS[asked.by], **filters)
+        found = self._analytics.overview(asked.days, by=BREAKDOWNS[asked.by], **asked.filters)
         return {
-            "signals": signals,
-            "before": self._analytics.signals(days, days_ago=days, **filters) if days else None,
-            "charts": self._analytics.charts(days, **filters),
-            "calibration": self._analytics.calibration(days, **filters),
-            "funnel": self._analytics.funnel(days, **filters),
-            "pairs": self._analytics.signals(days, by="symbol_timeframe", **filters)["breakdown"],
-            "breakdown": _in_order(signals["breakdown"], asked),
-            "excursions": self._excursions(days, filters),
+            **found,
+            "breakdown": _in_order(found["breakdown"], asked),
+            "excursions": self._excursions(asked.days, asked.filters),
             "open": self._newest(asked, OPEN, outcome=Outcome.PENDING.value),
             "recent": self._newest(asked, RECENT),
-            "choices": self._choices(days),
+            "choices": self._choices(asked, found),
         }
 
     def _excursions(self, days: int, filters: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -119,15 +112,15 @@ class Overview:
         )
         return self._manager.signal_page(wanted, None, limit).items
 
-    def _choices(self, days: int) -> dict[str, list[str]]:
+    def _choices(self, asked: Question, found: Report) -> dict[str, list[str]]:
         """What the window has, whatever is chosen: the most frequent first."""
-        every: Report = self._analytics.signals(days)
-        models = self._analytics.calibration(days)["by_model"]
+        every = self._analytics.overview(asked.days) if asked.filters else found
+        signals = every["signals"]
         return {
-            "symbol": [cell["symbol"] for cell in every["top_symbols"] if cell["symbol"]],
-            "timeframe": _said(every["by_timeframe"]),
-            "engine": _said(every["by_engine"]),
-            "model": _said(models),
+            "symbol": [cell["symbol"] for cell in signals["top_symbols"] if cell["symbol"]],
+            "timeframe": _said(signals["by_timeframe"]),
+            "engine": _said(signals["by_engine"]),
+            "model": _said(every["calibration"]["by_model"]),
         }
 
 

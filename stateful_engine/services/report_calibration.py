@@ -17,9 +17,12 @@ from stateful_engine.storage.rollup_sql import Where
 Cells = dict[float, tuple[int, int]]
 
 
+DIMENSIONS = ("forecast",)
+
+
 def report(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
     """The whole report over a window; `only` restricts it to some signals."""
-    split = view.read(window, ("forecast",), only).splits.get("forecast", {})
+    split = view.read(window, DIMENSIONS, only).splits.get("forecast", {})
     return {
         "period_days": days,
         **_figures(_forecasts(split)),

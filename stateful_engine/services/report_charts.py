@@ -27,6 +27,9 @@ DAYS_OF = {"all": "closed_on", "executed": "executed_on"}
 """The dimension that holds the results by closing day: of all signals, and of those that were acted on."""
 
 
+DIMENSIONS = (*DAYS_OF.values(), "r_bin")
+
+
 def report(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
     """All of it over a window; `only` restricts it to some signals.
 
@@ -34,7 +37,7 @@ def report(view: View, window: Window, only: Where | None, *, days: int) -> dict
     days without an end are left out. `r_histogram`: bins of 0.25 R from -5 to +5, a bin includes its lower end; the
     outer two are open (null). `by_weekday_hour`: the hours of the week (UTC) that had signals, in order.
     """
-    answer = view.read(window, (*DAYS_OF.values(), "r_bin"), only)
+    answer = view.read(window, DIMENSIONS, only)
     return {
         "period_days": days,
         "total_signals": answer.total["total"],

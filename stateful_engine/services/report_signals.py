@@ -53,19 +53,30 @@ DIMENSIONS = ("symbol", *SPLITS.values(), "closed_on")
 def report(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
     """The whole report over a window; `only` restricts it to some signals."""
     answer = view.read(window, DIMENSIONS, only)
-    total = answer.total
     symbols = answer.splits.get("symbol", {})
+    return {
+        **_headline(view, window, only, answer, days=days),
+        "top_symbols": _top(symbols),
+        "best_symbols": _best(symbols, "symbol"),
+        "best_engines": _best(answer.splits.get("source_engine", {}), "engine"),
+        **{name: _cells(answer.splits.get(dimension, {})) for name, dimension in SPLITS.items()},
+        "by_day": [_day(day, found) for day, found in answer.days.items()],
+    }
+
+
+def headline(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
+    """The figures of the report that are about all signals together."""
+    return _headline(view, window, only, view.read(window, ("closed_on",), only), days=days)
+
+
+def _headline(view: View, window: Window, only: Where | None, answer: Answer, *, days: int) -> dict[str, Any]:
+    total = answer.total
     return {
         "period_days": days,
         **_outcomes(total),
         "avg_confidence": average(total["confidence"], total["confidence_n"]) or 0.0,
         **_results(total),
         **_risk(view, window, only, answer),
-        "top_symbols": _top(symbols),
-        "best_symbols": _best(symbols, "symbol"),
-        "best_engines": _best(answer.splits.get("source_engine", {}), "engine"),
-        **{name: _cells(answer.splits.get(dimension, {})) for name, dimension in SPLITS.items()},
-        "by_day": [_day(day, found) for day, found in answer.days.items()],
     }
 
 

@@ -149,6 +149,16 @@ _MEDIAN = (
 """Count and median of `took`: the middle value, or the mean of the two in the middle."""
 
 
+def only_seen(connection: Connection, where: Where) -> int:
+    """How many signals of a window somebody came to although nobody is known to have executed them."""
+    statement = (
+        f"SELECT count(*) FROM {{schema}}signal_history WHERE {where[0]} AND NOT is_executed AND EXISTS "
+        "(SELECT 1 FROM {schema}signal_funnel AS f WHERE f.signal_id = signal_history.signal_id "
+        "AND (f.seen_at IS NOT NULL OR f.executed_at IS NOT NULL))"
+    )
+    return int(run(connection, statement, where[1]).scalar())
+
+
 def visits(connection: Connection, where: Where) -> list[Stage]:
     """What users did with the signals of a window, by the door they came through first: `seen` and `executed`.
 

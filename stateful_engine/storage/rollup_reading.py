@@ -160,6 +160,30 @@ class View:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _HavingRead(View):
+    """A view that answers what it is asked about one window from what it has read already."""
+
+    window: Window
+    only: Where | None
+    dimensions: frozenset[str]
+    answer: Answer
+
+    def read(self, window: Window, dimensions: Iterable[str], only: Where | None = None) -> Answer:
+        wanted = tuple(dimensions)
+        if window == self.window and only == self.only and self.dimensions.issuperset(wanted):
+            return self.answer
+        return View.read(self, window, wanted, only)
+
+
+def having_read(view: View, window: Window, dimensions: Iterable[str], only: Where | None = None) -> View:
+    """The same view for several reports on one window: what they read of it is read once, for all of them."""
+    wanted = tuple(dict.fromkeys(dimensions))
+    answer = view.read(window, wanted, only)
+    parts = (view.connection, view.family, view.mark, view.newest, view.revision)
+    return _HavingRead(*parts, window, only, frozenset(wanted), answer)
+
+
 @contextmanager
 def view(database: Database, family: Family, *others: Family) -> Iterator[View]:
     """A table and its pre-aggregates at this moment, after counting what nobody has counted yet, in `others` too."""
