@@ -23,6 +23,7 @@ from stateful_engine.globals import current_runtime
 from stateful_engine.logging import logger
 from stateful_engine.neighbours import refuse_collisions
 from stateful_engine.services.api_keys import ApiKeys
+from stateful_engine.storage.time_limits import reads_within
 
 if TYPE_CHECKING:
     from flask import Flask, Response
@@ -127,11 +128,13 @@ def build_blueprint(settings: Settings) -> Blueprint:
 
 
 def _for_visitors(view: View, scope: Scope = entrance.SCOPE) -> View:
-    """A view that answers whoever is let in, and strangers with the form to sign in."""
+    """A view that answers whoever is let in, within the time that reads may take, and strangers with a form."""
 
     def admitted(**path: str) -> ResponseReturnValue:
         entrance.admit(scope)
-        return view(current_runtime(), **path)
+        runtime = current_runtime()
+        with reads_within(runtime.settings.read_timeout):
+            return view(runtime, **path)
 
     return _for_everybody(admitted)
 

@@ -67,6 +67,7 @@ def view(runtime: Runtime) -> ResponseReturnValue:
         asked=asked,
         report=found["signals"],
         calibration=found["calibration"],
+        funnel=found["funnel"],
         cards=cards(found["signals"], found["before"]),
         pictures=pictures(found),
         excursions=found["excursions"],

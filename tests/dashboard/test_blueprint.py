@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from flask import Blueprint, Flask
 from jinja2 import DictLoader
+from sqlalchemy import text
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import Client
 
@@ -106,6 +107,22 @@ def test_a_database_that_is_away_is_said_so(reader: FlaskClient, monkeypatch: py
     assert answer.status_code == 503
     assert "the database does not answer" in answer.text
     assert int(answer.headers["Retry-After"]) > 0
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def test_a_page_that_takes_too_long_to_read_is_given_up(make_board: AppMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    board = make_board(STATEFUL_READ_TIMEOUT=0.2)
+
+    def never(self: Analytics, *_: Any, **__: Any) -> Any:
+        with self._database.reading() as session:
+            return session.execute(text(ENDLESS)).all()
+
+    monkeypatch.setattr(Analytics, "_cached", never)
+    answer = board.test_client().get("/state/")
+    assert answer.status_code == 503
+    assert "STATEFUL_READ_TIMEOUT" in answer.text
 
 
 def test_a_schema_that_is_missing_names_the_command(make_board: AppMaker, empty_sqlite_url: str) -> None:

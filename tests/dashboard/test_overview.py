@@ -11,6 +11,7 @@ import pytest
 
 from stateful_engine.dashboard import formats
 from stateful_engine.domain.extraction import extract_one
+from stateful_engine.services import report_funnel
 from stateful_engine.services.overview import BREAKDOWNS, COLUMNS
 from stateful_engine.storage import figures
 from stateful_engine.storage import signals as signals_table
@@ -176,6 +177,50 @@ def assert_footer(page: str, signals: dict[str, Any]) -> None:
     low, high = signals["win_rate_bounds"]
     assert f"between {formats.number(low)} and {formats.percent(high)}" in footer
     assert "UTC" in footer
+
+
+FILTERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"symbol": "BTCUSDT"},
+    {"executed": True, "min_confidence": 60},
+    {"engine": "smc", "timeframe": "1H"},
+)
+
+
+def without_times(report: dict[str, Any]) -> dict[str, Any]:
+    """A report without the moment at which it was made, nor medians of durations."""
+    stages = [{key: value for key, value in stage.items() if key != "median_seconds"} for stage in report["stages"]]
+    return {"period_days": report["period_days"], "stages": stages}
+
+
+def test_what_is_read_at_once_is_what_each_report_says(runtime: Runtime, clock: FakeClock) -> None:
+    play(runtime, clock)
+    runtime.state_manager.cleanup_old_data(85)
+    clock.advance(days=20)
+    runtime.state_manager.cleanup_old_data(85)
+    analytics = runtime.analytics
+    for days in (0, 30, 90, 100):
+        for filters in FILTERS:
+            at_once = analytics.overview(days, by="model", **filters)
+            for name in ("signals", "charts", "calibration"):
+                alone = getattr(analytics, name)(days, **filters)
+                assert at_once[name] == {key: alone[key] for key in at_once[name]}, (name, days, filters)
+            assert at_once["funnel"] == without_times(analytics.funnel(days, **filters)), (days, filters)
+            for name, by in (("pairs", "symbol_timeframe"), ("breakdown", "model")):
+                assert at_once[name] == analytics.signals(days, by=by, **filters)["breakdown"]
+            if days:
+                before = analytics.signals(days, days_ago=days, **filters)
+                assert at_once["before"] == {key: before[key] for key in at_once["before"]}
+
+
+def test_of_very_many_signals_those_that_were_only_seen_are_not_looked_up(
+    reader: FlaskClient, runtime: Runtime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(runtime, clock, count=12)
+    monkeypatch.setattr(report_funnel, "MOST_FOLLOWED", 11)
+    stages = runtime.analytics.overview(0)["funnel"]["stages"]
+    assert [stage["stage"] for stage in stages] == ["generated", "executed", "closed"]
+    assert "those that were only seen are not counted" in reader.get("/state/?days=all").text
 
 
 def test_figures_of_few_cases_are_faint_and_say_so(reader: FlaskClient, runtime: Runtime, clock: FakeClock) -> None:
