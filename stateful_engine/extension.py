@@ -93,7 +93,7 @@ class StatefulEngine:
         api.register(app, runtime)
         if settings.dashboard:
             dashboard.register(app, runtime)
-        cli.register(app)
+        cli.register(app, dashboard.COMMANDS)
         app.teardown_request(settle_left_over)
         app.extensions[EXTENSION_KEY] = runtime
         self._runtimes.add(runtime)

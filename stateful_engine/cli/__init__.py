@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from click import Command
 from flask import Flask
 from flask.cli import AppGroup
 
@@ -44,6 +47,8 @@ for _command in (
     stateful.add_command(_command)
 
 
-def register(app: Flask) -> None:
-    """Add the group to the app's command line; it is the only name we take there."""
+def register(app: Flask, more: Iterable[Command] = ()) -> None:
+    """Add the group to the app's command line, with `more` commands of other doors; it is the only name we take."""
+    for command in more:
+        stateful.add_command(command)
     app.cli.add_command(stateful)

@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 from stateful_engine.dashboard.blueprint import register
+from stateful_engine.dashboard.report import report
 
-__all__ = ["register"]
+COMMANDS = (report,)
+"""What operators get at the command line, whether the pages are on or off."""
+
+__all__ = ["COMMANDS", "register"]

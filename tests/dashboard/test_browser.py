@@ -39,6 +39,15 @@ document.addEventListener("securitypolicyviolation", (event) => window.violation
 """
 
 
+@dataclass(frozen=True)
+class Site:
+    """A host with a full memory: where it is, and the ids of what has a page of its own."""
+
+    app: Flask
+    base: str
+    ids: dict[str, Any]
+
+
 @dataclass
 class Watched:
     """A tab whose every complaint is written down."""
@@ -65,10 +74,7 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def site(
-    sqlite_template: SqliteTemplate, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The address of a host with a full memory, and the ids of what has a page of its own."""
+def site(sqlite_template: SqliteTemplate, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
     app = Flask("tests.host", instance_path=str(folder))
     url = sqlite_template.copy_to(folder / "stateful_engine.sqlite")
@@ -79,7 +85,7 @@ def site(
     server = make_server("127.0.0.1", 0, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", ids
+    yield Site(app, f"http://127.0.0.1:{server.server_port}", ids)
     server.shutdown()
     thread.join()
     server.server_close()
@@ -103,8 +109,8 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
 
 
 @pytest.fixture
-def watched(context: BrowserContext, site: tuple[str, dict[str, Any]]) -> Watched:
-    return Watched(context.new_page(), site[0])
+def watched(context: BrowserContext, site: Site) -> Watched:
+    return Watched(context.new_page(), site.base)
 
 
 def path_of(page: Any, ids: dict[str, Any]) -> str:
@@ -123,7 +129,7 @@ def faults(tab: Page) -> list[str]:
 
 @pytest.mark.parametrize("page", SEEN, ids=lambda page: page.endpoint)
 def test_every_page_is_sound_on_phone_and_desk_by_day_and_by_night(watched, site, page):
-    tab = watched.open(path_of(page, site[1]))
+    tab = watched.open(path_of(page, site.ids))
     tab.wait_for_function("document.querySelectorAll('.chart[data-series] svg').length === 0")
     for size, scheme in LOOKS:
         tab.set_viewport_size(size)
@@ -137,13 +143,13 @@ def test_every_page_is_sound_on_phone_and_desk_by_day_and_by_night(watched, site
 
 @pytest.mark.parametrize("page", SEEN, ids=lambda page: page.endpoint)
 def test_hostile_text_is_shown_and_makes_no_element(watched, site, page):
-    tab = watched.open(path_of(page, site[1]))
+    tab = watched.open(path_of(page, site.ids))
     assert tab.locator("img[src='x'], main script").count() == 0
     assert watched.complaints == []
 
 
 def test_hostile_text_is_read_as_it_was_written(watched, site):
-    tab = watched.open(f"/state/conversations/{site[1]['conversation_id']}")
+    tab = watched.open(f"/state/conversations/{site.ids['conversation_id']}")
     assert tab.locator(".prose").first.inner_text() == stage.HOSTILE
 
 
@@ -173,17 +179,17 @@ def test_charts_follow_the_room_and_the_light(watched):
 def test_pages_work_without_scripts(browser, site):
     context = browser.new_context(java_script_enabled=False, viewport=DESKTOP)
     tab = context.new_page()
-    tab.goto(f"{site[0]}/state/")
+    tab.goto(f"{site.base}/state/")
     assert tab.locator(".chart-lines svg.wide").is_visible()
     assert tab.locator("[data-refresh] *").count() == 0
-    tab.goto(f"{site[0]}/state/signals")
+    tab.goto(f"{site.base}/state/signals")
     tab.fill("input[name=symbol]", "ETHUSDT")
     tab.select_option("select[name=outcome]", "LOSS")
     tab.click("form.filters button")
     rows = tab.locator("tbody tr")
     assert rows.count() > 0
     assert all("ETHUSDT" in text and "LOSS" in text for text in rows.all_inner_texts())
-    tab.goto(f"{site[0]}/state/signals")
+    tab.goto(f"{site.base}/state/signals")
     tab.click("a[rel=next]")
     assert "cursor=" in tab.url and tab.locator("tbody tr").count() > 0
     context.close()
@@ -209,7 +215,7 @@ def test_the_skip_link_leads_past_the_navigation(watched):
 
 
 def test_a_page_renews_itself_until_it_is_told_not_to(context, site):
-    watched = Watched(context.new_page(), site[0])
+    watched = Watched(context.new_page(), site.base)
     watched.tab.clock.install()
     tab = watched.open("/state/system")
     tab.evaluate("document.querySelector('main h1').textContent = 'stale'")
@@ -225,9 +231,23 @@ def test_a_page_renews_itself_until_it_is_told_not_to(context, site):
 def test_who_wants_calm_gets_no_renewal_unasked(browser, site):
     context = browser.new_context(reduced_motion="reduce")
     tab = context.new_page()
-    tab.goto(f"{site[0]}/state/system")
+    tab.goto(f"{site.base}/state/system")
     assert not tab.is_checked("[data-refresh] input")
     context.close()
+
+
+def test_the_report_is_read_from_a_file_without_a_server(context, site, tmp_path):
+    told = site.app.test_cli_runner().invoke(args=["stateful", "report", "--out", str(tmp_path / "report.html")])
+    assert told.exit_code == 0
+    watched = Watched(context.new_page(), f"file://{tmp_path}")
+    watched.tab.goto(f"file://{tmp_path}/report.html")
+    for size, scheme in LOOKS:
+        watched.tab.set_viewport_size(size)
+        watched.tab.emulate_media(color_scheme=scheme)
+        assert watched.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert faults(watched.tab) == []
+    assert watched.tab.locator(".chart-lines svg.narrow").is_visible()
+    assert watched.complaints == []
 
 
 def test_a_list_is_saved_as_a_file(watched):
