@@ -5,6 +5,7 @@ Nothing here is guessed: a model, a token count or a person that nobody named st
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
@@ -34,6 +35,9 @@ MAX_KNOWN_QUERY = 256
 SHORT = 20
 """A plain word below this length is no key, no token and no address: `BTCUSDT` needs no search for secrets."""
 
+
+_IDENTIFIER = re.compile(r"[0-9a-f-]*")
+"""UUIDs and trace contexts, which need no search for secrets."""
 
 _SENTENCES_IN_ORDER = ("user_query", "query", "prompt", "question", "message")
 _SENTENCES = frozenset(_SENTENCES_IN_ORDER)
@@ -79,9 +83,9 @@ class RequestInfo(NamedTuple):
         lookup, params = _parameters(request, settings.redact)
         if settings.hash_user_ids:
             params = people_of(settings).in_json(params)
-        agent = header("HTTP_USER_AGENT", "")[:MAX_AGENT_LENGTH] or None
+        agent = _clean(header("HTTP_USER_AGENT", "")[:MAX_AGENT_LENGTH]) or None
         referer = header("HTTP_REFERER", "")[:MAX_AGENT_LENGTH] or None
-        user = header("HTTP_OPENAI_EPHEMERAL_USER_ID", "")[:MAX_HEADER_LENGTH] or None
+        user = _short(header("HTTP_OPENAI_EPHEMERAL_USER_ID"))
         if user is not None and settings.hash_user_ids:
             user = people_of(settings).of(user)
         return cls(
@@ -92,12 +96,12 @@ class RequestInfo(NamedTuple):
             None if _SENTENCES.isdisjoint(params) else _sentence(params),
             agent,
             request.remote_addr if settings.store_ip else None,
-            header("HTTP_X_SESSION_ID", "")[:MAX_HEADER_LENGTH] or _session_of(lookup),
+            _short(header("HTTP_X_SESSION_ID")) or _session_of(lookup),
             referer and redact_text(referer),
-            header("HTTP_OPENAI_CONVERSATION_ID", "")[:MAX_HEADER_LENGTH] or None,
+            _short(header("HTTP_OPENAI_CONVERSATION_ID")),
             user,
-            header("HTTP_OPENAI_GPT_ID", "")[:MAX_HEADER_LENGTH] or None,
-            (header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT", ""))[:MAX_HEADER_LENGTH] or None,
+            _short(header("HTTP_OPENAI_GPT_ID")),
+            _short(header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT")),
             _API if agent is None else source_of(agent),
         )
 
@@ -144,7 +148,21 @@ class RequestInfo(NamedTuple):
 def _told(meta: Mapping[str, Any], name: str) -> str | None:
     """A text of the metadata of a message, cut."""
     value = meta.get(name)
-    return value[:MAX_HEADER_LENGTH] or None if isinstance(value, str) else None
+    return _short(value) if isinstance(value, str) else None
+
+
+@lru_cache(maxsize=4096)
+def _clean(text: str) -> str:
+    """A header without secrets; agents, conversations and people come again and again."""
+    return redact_text(text)
+
+
+def _short(value: str | None) -> str | None:
+    """A header as it is kept: cut, without secrets; None when it is not there or empty."""
+    if not value:
+        return None
+    kept = value[:MAX_HEADER_LENGTH]
+    return kept if _IDENTIFIER.fullmatch(kept) else _clean(kept)
 
 
 @lru_cache(maxsize=256)
@@ -159,7 +177,7 @@ def source_of(agent: str | None) -> str:
 
 def _session_of(lookup: Mapping[str, Any]) -> str | None:
     session = lookup.get("session_id")
-    return session[:MAX_HEADER_LENGTH] or None if isinstance(session, str) else None
+    return _short(session) if isinstance(session, str) else None
 
 
 def _sentence(params: Mapping[str, Any]) -> str | None:
@@ -251,10 +269,11 @@ def _storable(params: dict[str, Any], keys: frozenset[str]) -> dict[str, Any]:
     """`params` as they may reach the disk: secrets replaced, long lists named by their length."""
     shown: dict[str, Any] = {}
     for name, value in params.items():
-        if isinstance(value, str) and len(value) < SHORT and value.isalnum() and not is_secret(name, keys):
+        is_plain = isinstance(value, str) and len(value) < SHORT and value.isalnum() and len(name) < SHORT
+        if is_plain and not is_secret(name, keys):
             shown[name] = value
         else:
-            shown[name] = redact({name: shortened(value)}, keys)[name]
+            shown.update(redact({name: shortened(value)}, keys))
     return shown
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -11,7 +12,7 @@ from flask import request
 
 from stateful_engine.api import fields
 from stateful_engine.api.contract import Call, Operation, Reply
-from stateful_engine.domain.redaction import REDACTED
+from stateful_engine.domain.redaction import REDACTED, redact_text
 from stateful_engine.errors import Fault, InvalidInputError, StatefulEngineError, StorageUnavailableError
 from stateful_engine.services.idempotency import Idempotency, fingerprint
 from stateful_engine.storage.idempotency import Name
@@ -75,4 +76,9 @@ def _name(operation: Operation, call: Call[Any, Any]) -> Name | None:
     if given is None:
         return None
     where = "/".join([operation.name, *call.path.values()])
-    return Name(call.principal.name, where, given)
+    return Name(call.principal.name, where, _stored(given))
+
+
+def _stored(given: str) -> str:
+    """The name as it is stored: a digest of one that looks like a secret."""
+    return given if redact_text(given) == given else f"sha256:{hashlib.sha256(given.encode()).hexdigest()}"

@@ -39,6 +39,7 @@ from stateful_engine.api.mcp_tools import Tool, flat_fault, read_call, tools_of
 from stateful_engine.api.performing import perform, refuse_writes_when_disabled
 from stateful_engine.api.schemas import API_VERSION
 from stateful_engine.domain import clock, identifiers
+from stateful_engine.domain.redaction import redact_text
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import (
     MalformedRequestError,
@@ -298,7 +299,7 @@ def _refusal(error: StatefulEngineError) -> RpcError:
 def _explained(error: StatefulEngineError) -> dict[str, Any]:
     faults = [flat_fault(fault) for fault in error.errors]
     errors = [{"pointer": fault.pointer, "detail": fault.detail, "code": fault.code} for fault in faults]
-    return {"error": error.code, "message": error.message} | ({"errors": errors} if errors else {})
+    return {"error": error.code, "message": redact_text(error.message)} | ({"errors": errors} if errors else {})
 
 
 def _agreed(message: Message) -> str:

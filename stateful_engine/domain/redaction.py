@@ -16,6 +16,9 @@ from typing import Any
 
 REDACTED = "[redacted]"
 TOO_DEEP = "[nested too deeply]"
+SHORTEST = 20
+"""Characters below which the name of a member is not looked at: no secret that betrays itself is shorter."""
+
 MAX_DEPTH = 100
 """Levels of nesting that are kept; encoders stop at about 250."""
 
@@ -75,10 +78,15 @@ def _redact(value: Any, keys: frozenset[str], depth: int) -> Any:
     if isinstance(value, Mapping):
         if depth <= 0:
             return TOO_DEEP
-        return {key: _redact_member(key, item, keys, depth - 1) for key, item in value.items()}
+        return {_name(key): _redact_member(key, item, keys, depth - 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_redact(item, keys, depth - 1) for item in value] if depth > 0 else TOO_DEEP
     return value
+
+
+def _name(key: Any) -> Any:
+    """A key without secrets: where `?sk-…` was meant to be a value, it is the name of a parameter."""
+    return redact_text(key) if isinstance(key, str) and len(key) >= SHORTEST else key
 
 
 def _redact_member(key: Any, value: Any, keys: frozenset[str], depth: int) -> Any:

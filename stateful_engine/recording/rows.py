@@ -163,8 +163,14 @@ def _redact(row: Row, shape: _Shape, settings: Settings, *, texts_are_clean: boo
         value = row.get(name)
         if value is not None and not (texts_are_clean and keys_are_clean(value, settings.redact)):
             row[name] = redact(value, settings.redact)
-    if not texts_are_clean:
-        row.update((name, redact_text(value)) for name, value in row.items() if isinstance(value, str))
+    if texts_are_clean:
+        return
+    for name, value in row.items():
+        if isinstance(value, str):
+            row[name] = redact_text(value)
+        elif isinstance(value, (dict, list)) and name not in shape.structures:
+            # A column of text takes it as its text.
+            row[name] = redact_text(str(value))
 
 
 def _moment(text: str) -> datetime:

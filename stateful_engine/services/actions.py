@@ -25,7 +25,10 @@ class AnalyticsLogger(Bound):
             "user_id": self._person(user_id),
             "chat_id": self._anybody(chat_id),
             "action_type": kind,
-            "action_data": self._database.people.in_json(inputs.mapping(action_data, "action_data")) or None,
+            "action_data": self._database.people.in_json(
+                inputs.mapping(action_data, "action_data", secret_keys=self._database.secret_keys)
+            )
+            or None,
             "timestamp": clock.now(),
         }
         with self._database.transaction() as session:

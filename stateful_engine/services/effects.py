@@ -104,7 +104,10 @@ class Effects:
             signal_id,
             "EXECUTE",
             folded,
-            data={**people.in_json(inputs.mapping(data, "data")), "execution_price": paid},
+            data={
+                **people.in_json(inputs.mapping(data, "data", secret_keys=self._database.secret_keys)),
+                "execution_price": paid,
+            },
             user_id=people.of(inputs.text(user_id)),
             created_us=clock.epoch_us(),
         )

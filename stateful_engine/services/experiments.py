@@ -27,7 +27,6 @@ from stateful_engine.domain.experiment_design import (
 )
 from stateful_engine.domain.experiment_metrics import metric_spec
 from stateful_engine.domain.planning import AATest, Plan, aa_test, plan
-from stateful_engine.domain.redaction import clean_json
 from stateful_engine.errors import (
     ConfigurationError,
     ConflictError,
@@ -442,8 +441,8 @@ def _row_of(name: str, variant_a: Any, variant_b: Any, weight_a: Any, given: Map
     }
     values = {
         "name": inputs.text(name) or "",
-        "variant_a": clean_json(variant_a)[0],
-        "variant_b": clean_json(variant_b)[0],
+        "variant_a": inputs.without_secrets(variant_a, "variant_a"),
+        "variant_b": inputs.without_secrets(variant_b, "variant_b"),
         "weight_a": _number(weight_a, "weight_a"),
         "coverage": _number(given.get("coverage", 1.0), "coverage"),
         "version": 1,

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain.redaction import clean_json
-from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.errors import InvalidInputError
 from stateful_engine.services import inputs
@@ -243,7 +242,7 @@ def _event(row: Row, _: Mapping[Any, int]) -> dict[str, Any]:
     return {
         "event": kind,
         **{name: inputs.text(row.get(name)) for name in texts},
-        "symbol": canonical_symbol(row.get("symbol")) or inputs.text(row.get("symbol")),
+        "symbol": inputs.instrument(row.get("symbol")),
         **numbers,
         "notes": inputs.text(row.get("notes"), most=8192),
         "extra": extra or None,
@@ -266,7 +265,7 @@ KINDS: dict[str, _Kind] = {
 
 
 def _symbol(row: Row) -> str:
-    symbol = canonical_symbol(row.get("symbol")) or inputs.text(row.get("symbol"))
+    symbol = inputs.instrument(row.get("symbol"))
     if symbol is None:
         raise InvalidInputError("symbol is missing")
     return symbol

@@ -10,12 +10,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from stateful_engine.config import REDACTED_KEYS
 from stateful_engine.domain import clock
-from stateful_engine.domain.redaction import clean_json, clean_text
+from stateful_engine.domain.redaction import clean_json, clean_text, redact, redact_text
+from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.vocabulary import InteractionSource, InteractionType, Outcome
 from stateful_engine.errors import Fault, InvalidInputError
 
 MAX_TEXT = 512
+LONGEST_SECRET = 512
+"""Characters beyond a cut that are looked at, so that no half of a secret is left before it."""
+
 MAX_DAYS = 36_500
 MAX_AMOUNT = 10**9
 
@@ -173,11 +178,17 @@ def _parse_moment(value: Any) -> datetime:
 
 
 def text(value: Any, *, most: int = MAX_TEXT) -> str | None:
-    """Cleaned text of at most `most` characters; None and empty become None, other kinds their text."""
+    """Cleaned text of at most `most` characters, without secrets; None and empty become None."""
     if value is None:
         return None
-    cleaned, _ = clean_text(_spelled(value)[:most])
-    return cleaned or None
+    cleaned, _ = clean_text(_spelled(value)[: most + LONGEST_SECRET])
+    return redact_text(cleaned)[:most] or None
+
+
+def instrument(value: Any) -> str | None:
+    """A symbol in its canonical form, or the text that stands where one belongs; None when there is none."""
+    named = text(value)
+    return canonical_symbol(named) or named
 
 
 def names(value: Any, name: str) -> list[str]:
@@ -191,14 +202,24 @@ def names(value: Any, name: str) -> list[str]:
     return list(value)
 
 
-def mapping(value: Any, name: str) -> dict[str, Any]:
-    """A JSON object, cleaned of what a database refuses; None is an empty one."""
+def mapping(value: Any, name: str, *, secret_keys: frozenset[str] = REDACTED_KEYS) -> dict[str, Any]:
+    """A JSON object, cleaned of what a database refuses and of secrets; None is an empty one."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
         raise _invalid(f"/{name}", f"{name} must be an object, not {_short(value)}; send key-value pairs")
     cleaned, _ = clean_json({str(key): item for key, item in value.items()})
-    return dict(cleaned) if isinstance(cleaned, Mapping) else {}
+    return dict(redact(cleaned, secret_keys)) if isinstance(cleaned, Mapping) else {}
+
+
+def without_secrets(value: Any, name: str) -> Any:
+    """A JSON value that is given back as it is, so that a secret in it is refused instead of replaced."""
+    cleaned, _ = clean_json(value)
+    if redact(cleaned, REDACTED_KEYS) != cleaned:
+        raise _invalid(
+            f"/{name}", f"{name} holds a key, token or password, which is not stored; name it and look it up instead"
+        )
+    return cleaned
 
 
 def require(value: Mapping[str, Any], names: Sequence[str]) -> None:

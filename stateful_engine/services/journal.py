@@ -7,8 +7,6 @@ from typing import Any
 
 from stateful_engine.domain import clock
 from stateful_engine.domain.actions import fold_action
-from stateful_engine.domain.redaction import clean_json
-from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
@@ -40,7 +38,7 @@ class JournalRepo(Bound):
     def log_event(self, event: str | Mapping[str, Any], **fields: Any) -> int:
         """Record an event; returns its id. Fields that are no columns are kept in `extra`."""
         given = {**event, **fields} if isinstance(event, Mapping) else {**fields, "event": event}
-        values = _columns(given)
+        values = _columns(given, self._database.secret_keys)
         with self._database.transaction() as session:
             return journal.insert(session, values)
 
@@ -128,7 +126,7 @@ class JournalRepo(Bound):
             )
 
 
-def _columns(given: Mapping[str, Any]) -> dict[str, Any]:
+def _columns(given: Mapping[str, Any], secret_keys: frozenset[str]) -> dict[str, Any]:
     """The columns of an event; what is no column, or no number where one belongs, goes to `extra`."""
     named: dict[str, Any] = {}
     extra: dict[str, Any] = dict(inputs.mapping(given.get("extra"), "extra"))
@@ -145,10 +143,10 @@ def _columns(given: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {"event": kind, "notes": inputs.text(named.get("notes"), most=MAX_NOTES)}
     values |= {name: inputs.text(named.get(name)) for name in TEXTS}
     values |= numbers_of(named, extra)
-    values["symbol"] = canonical_symbol(named.get("symbol")) or inputs.text(named.get("symbol"))
+    values["symbol"] = inputs.instrument(named.get("symbol"))
     values["side"] = _side(named.get("side"))
     values["timestamp"] = inputs.moment(named.get("timestamp"), "timestamp") or clock.now()
-    values["extra"] = clean_json(extra)[0] or None
+    values["extra"] = inputs.mapping(extra, "extra", secret_keys=secret_keys) or None
     return values
 
 

@@ -9,7 +9,6 @@ from stateful_engine.domain import clock
 from stateful_engine.domain.actions import fold_action
 from stateful_engine.domain.numbers import parse_confidence
 from stateful_engine.domain.returns import risk_reward
-from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.errors import ConflictError, Fault, InvalidInputError, NotFoundError
 from stateful_engine.recording import stamping
@@ -58,7 +57,7 @@ class RecommendationLogger(Bound):
         talk = None if conversation_id is None else inputs.whole(conversation_id, "conversation_id")
         values = {
             "user_id": self._person(user_id),
-            "symbol": canonical_symbol(symbol) or inputs.text(symbol) or "",
+            "symbol": inputs.instrument(symbol) or "",
             "direction": action,
             "reasoning": inputs.text(reasoning, most=MAX_REASONING),
             "confidence": confidence_of(confidence),

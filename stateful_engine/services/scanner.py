@@ -10,7 +10,6 @@ from datetime import timedelta
 from typing import Any
 
 from stateful_engine.domain import clock
-from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
 from stateful_engine.errors import InvalidInputError, NotFoundError
 from stateful_engine.logging import logger
@@ -68,7 +67,7 @@ class ScannerLogger(Bound):
         With `bar_time` (datetime, ISO 8601 or epoch seconds) the same direction on the same bar is kept once, and the
         id of the first is returned.
         """
-        instrument = canonical_symbol(symbol) or inputs.text(symbol)
+        instrument = inputs.instrument(symbol)
         if instrument is None:
             raise InvalidInputError("symbol is missing; send the instrument, for example XAUUSD")
         values = {

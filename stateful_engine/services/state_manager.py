@@ -183,7 +183,9 @@ class StateManager:
     ) -> Saved:
         """As `log_gpt_query`, telling also whether the record is still waiting for the database."""
         query_id = identifiers.query_id()
-        row = query_row(query_id, query_data, response_data, context, created_us=clock.epoch_us())
+        row = query_row(
+            query_id, query_data, response_data, context, created_us=clock.epoch_us(), redacted=self._settings.redact
+        )
         row["user_ref"] = self._database.people.of(inputs.text(row["user_ref"]))
         return Saved(query_id, self._record(Rows({gpt_queries.TABLE: [row]}), durable=durable))
 
@@ -207,7 +209,7 @@ class StateManager:
             signal_id,
             inputs.interaction_type(interaction.get("type") or interaction.get("interaction_type")),
             inputs.interaction_source(interaction.get("source") or interaction.get("interaction_source")),
-            data=people.in_json(inputs.mapping(interaction.get("data"), "data")),
+            data=people.in_json(inputs.mapping(interaction.get("data"), "data", secret_keys=self._settings.redact)),
             user_id=people.of(inputs.text(interaction.get("user_id"))),
             user_agent=inputs.text(interaction.get("user_agent")),
             ip_address=inputs.text(interaction.get("ip_address")),

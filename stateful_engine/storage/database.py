@@ -17,6 +17,7 @@ from sqlalchemy import URL, Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
+from stateful_engine.config import REDACTED_KEYS
 from stateful_engine.domain.pseudonyms import AS_GIVEN, People
 from stateful_engine.errors import ConfigurationError, StatefulEngineError
 from stateful_engine.installation import people_of
@@ -49,6 +50,7 @@ class Database:
         engine_factory: EngineFactory | None = None,
         auto_migrate: bool | None = None,
         people: People = AS_GIVEN,
+        secret_keys: frozenset[str] = REDACTED_KEYS,
     ) -> None:
         if url is None and engine_factory is None:
             raise ConfigurationError("a database needs a URL or an engine; set STATEFUL_DATABASE_URL")
@@ -62,6 +64,8 @@ class Database:
         self._is_checked = False
         self.people = people
         """How people are named in these tables."""
+        self.secret_keys = secret_keys
+        """Keys of JSON objects whose values do not get into these tables."""
         self.own = engine_factory is None
         """Whether the engine is ours; known for certain once it was used."""
         forks.remember(self)
@@ -225,7 +229,7 @@ def database_for(settings: Settings, *, host_db: SQLAlchemy | None = None, app: 
     own SQLite file in the instance folder.
     """
     keywords: dict[str, Any] = {"schema": settings.schema, "auto_migrate": settings.auto_migrate}
-    keywords["people"] = people_of(settings)
+    keywords |= {"people": people_of(settings), "secret_keys": settings.redact}
     if settings.database_url is not None:
         return Database(settings.database_url, **keywords)
     own_file = _own_file(settings.instance_path)
