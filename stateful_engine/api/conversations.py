@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from stateful_engine.api import fields
+from stateful_engine.api.assignments import Assigned, made_under
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation
 from stateful_engine.api.memory import Object, OpenPageQuery, Record, known_row, row_id
 from stateful_engine.api.pages import page_reply
@@ -33,7 +34,7 @@ class ConversationBody(Body):
     client_ref: fields.Name | None = Field(default=None, description=fields.CLIENT_REF)
 
 
-class MessageBody(Body):
+class MessageBody(Assigned):
     """One message."""
 
     role: Role = Field(description="Who speaks.")
@@ -100,15 +101,17 @@ def start(runtime: Runtime, call: Call[Nothing, ConversationBody]) -> Answer:
 def add(runtime: Runtime, call: Call[Nothing, MessageBody]) -> Answer:
     """Add a message."""
     conversation_id, body = known_row(call, "conversation_id"), call.body
-    message_id = ChatGPTLogger(runtime.database, prices=runtime.settings.prices).log_message(
-        conversation_id,
-        body.role.lower(),
-        body.content,
-        body.tokens_used,
-        model=body.model,
-        usage=body.usage,
-        latency_ms=body.latency_ms,
-    )
+    logger = ChatGPTLogger(runtime.database, prices=runtime.settings.prices)
+    with made_under(runtime, body.assignment):
+        message_id = logger.log_message(
+            conversation_id,
+            body.role.lower(),
+            body.content,
+            body.tokens_used,
+            model=body.model,
+            usage=body.usage,
+            latency_ms=body.latency_ms,
+        )
     return {"conversation_id": conversation_id, "message_id": message_id}
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, Field
 
 from stateful_engine.api import fields
+from stateful_engine.api.assignments import Assigned, made_under
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, Reply
 from stateful_engine.api.pages import page_reply
 from stateful_engine.api.schemas import CURSOR, Body, Envelope, Json, LoggedQuery, PageEnvelope, PageQuery
@@ -48,7 +49,7 @@ class ResponseData(Body):
     error_message: fields.Text | None = Field(default=None, description="What went wrong.")
 
 
-class LogQueryBody(QueryData, ResponseData):
+class LogQueryBody(QueryData, ResponseData, Assigned):
     """A query and its answer, in two objects or flat."""
 
     query_data: QueryData | None = Field(default=None, description="What was asked, when it is not given flat.")
@@ -82,7 +83,8 @@ def log_query(runtime: Runtime, call: Call[Nothing, LogQueryBody]) -> Answer:
     """Record a query that was answered elsewhere."""
     query = _given(call.body, QueryData) | _given(call.body.query_data, QueryData)
     response = _given(call.body, ResponseData) | _given(call.body.response_data, ResponseData)
-    saved = runtime.state_manager.save_query(query, response, _context(call, query), durable=True)
+    with made_under(runtime, call.body.assignment):
+        saved = runtime.state_manager.save_query(query, response, _context(call, query), durable=True)
     pending = {"pending": True} if saved.pending else {}
     return Reply({"query_id": saved.id, **pending}, 202 if saved.pending else 200, headers={"X-Query-ID": saved.id})
 

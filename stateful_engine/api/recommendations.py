@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from stateful_engine.api import fields
+from stateful_engine.api.assignments import Assigned, made_under
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation
 from stateful_engine.api.memory import (
     Amount,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 REC_ID = row_id("rec_id", "recommendation")
 
 
-class RecommendationBody(Body):
+class RecommendationBody(Assigned):
     """One recommendation."""
 
     user_id: fields.PersonId = Field(description="To whom.")
@@ -86,8 +87,9 @@ class RecommendationsReply(PageEnvelope):
 
 def create(runtime: Runtime, call: Call[Nothing, RecommendationBody]) -> Answer:
     """Record a recommendation."""
-    given = call.body.model_dump(exclude={"client_ref"}, exclude_none=True)
-    return {"recommendation_id": RecommendationLogger(runtime.database).log_recommendation(**given)}
+    given = call.body.model_dump(exclude={"assignment", "client_ref"}, exclude_none=True)
+    with made_under(runtime, call.body.assignment):
+        return {"recommendation_id": RecommendationLogger(runtime.database).log_recommendation(**given)}
 
 
 def executed(runtime: Runtime, call: Call[Nothing, ExecutedBody]) -> Answer:

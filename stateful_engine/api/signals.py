@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stateful_engine.api import fields
+from stateful_engine.api.assignments import Assigned, made_under
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter, Reply
 from stateful_engine.api.fields import is_storable
 from stateful_engine.api.pages import page_reply
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from stateful_engine.services.state_manager import Saved
 
 SIGNAL_ID = PathParameter("signal_id", "The signal_id that came with the signal.", "sig_a1b2c3d4e5f6_1691234567")
-ENVELOPE = frozenset({"source", "user_id"})
+ENVELOPE = frozenset({"assignment", "source", "user_id"})
 """Fields of the body that are about the report and not about the signal."""
 
 
@@ -56,8 +57,10 @@ class SignalFields(Body):
     prompt_version: fields.AnyLabel = Field(default=None, description="Version of the prompt that made the signal.")
 
 
-class TrackSignalBody(SignalFields):
+class TrackSignalBody(SignalFields, Assigned):
     """One signal, flat or inside `signal_data`."""
+
+    model_config = ConfigDict(extra="allow")
 
     signal_data: SignalFields | None = Field(default=None, description="The signal, when it is not given flat.")
     source: fields.Name | None = Field(default=None, description="Who reports it, for example ChatGPT.")
@@ -162,7 +165,8 @@ def track_signal(runtime: Runtime, call: Call[Nothing, TrackSignalBody]) -> Answ
         "user_agent": call.info.user_agent,
         "ip_address": call.info.remote_addr,
     }
-    saved = runtime.state_manager.save_extracted(signal, context, durable=True)
+    with made_under(runtime, call.body.assignment):
+        saved = runtime.state_manager.save_extracted(signal, context, durable=True)
     return Reply({"signal_id": saved.id, **_pending(saved)}, *_status(saved), headers={"X-Signal-ID": saved.id})
 
 

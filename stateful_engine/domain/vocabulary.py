@@ -52,6 +52,13 @@ class ExitReason(Word):
     MANUAL = "MANUAL"
 
 
+class Arm(Word):
+    """The two variants of an experiment; A is control."""
+
+    A = "A"
+    B = "B"
+
+
 class InteractionType(Word):
     """What somebody did with a signal."""
 

@@ -34,6 +34,7 @@ from stateful_engine.errors import (
     InvalidInputError,
     NotFoundError,
     StatefulEngineError,
+    StorageUnavailableError,
 )
 from stateful_engine.globals import current_runtime
 from stateful_engine.guard import Guard
@@ -43,7 +44,7 @@ from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.services.trial_marks import CandleMarks, Mark, Valuation, marked_by, unknown
 from stateful_engine.services.trial_reports import gather, report
-from stateful_engine.storage import experiments, outcomes
+from stateful_engine.storage import experiments, outcomes, signals
 from stateful_engine.storage.experiments import Experiment, Snapshot
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ BATCH = 500
 CONTROL = "A"
 PRIMARY = "expectancy_r"
 DEFAULT_HORIZON = timedelta(days=1)
+PRESENT = timedelta(weeks=4)
 DEFAULT_BLOCK = timedelta(hours=4)
 KNOWN_SETTINGS = frozenset(
     {
@@ -299,6 +301,21 @@ class Experiments(Bound):
         with stamping.stamped(stamping.Stamp(assignment.experiment, assignment.variant, assignment.unit)):
             yield assignment
 
+    def shadow(self, assignment: Assignment) -> Assignment:
+        """The variant that is not served, for the `paired` design: both engines answer, one is shown.
+
+        >>> with experiments.exposed(experiments.shadow(assignment)) as other:
+        ...     keep_for_later(other.config)
+
+        Never raises; outside of a running paired experiment what is made under it does not count.
+        """
+        with _guard("find_the_shadow"), self._database.reading() as session:
+            row = experiments.find(session, assignment.experiment) if assignment.in_experiment else None
+            if row is not None and row.design == Design.PAIRED.value:
+                other = "A" if assignment.variant == "B" else "B"
+                return replace(assignment, variant=other, config=_running(row).configs.get(other), reason="shadow")
+        return replace(assignment, reason="no_shadow", in_experiment=False)
+
     def note_exposure(self, assignment: Assignment) -> bool:
         """Note that a unit was shown its variant; True for its first exposure. Raises `NotFoundError`."""
         with self._database.transaction() as session:
@@ -365,13 +382,26 @@ class Experiments(Bound):
             return _snapshot_dict(found)
 
     def plan(self, metric: str, mde: float, sd: float | None = None, **details: Any) -> Plan:
-        """How many signals and weeks it takes to find a true difference of `mde`; see `domain.planning.plan`."""
+        """How many signals and weeks it takes to find a true difference of `mde`; see `domain.planning.plan`.
+
+        Without `signals_per_week` the weeks are those at the present volume, that of the last 28 days.
+        """
         words: dict[str, Any] = {key: details[key] for key in ("design", "sequential") if key in details}
         numbers: dict[str, Any] = {
             key: inputs.finite(value, key) for key, value in details.items() if key not in words and value is not None
         }
         deviation = inputs.optional_finite(sd, "sd")
+        numbers.setdefault("signals_per_week", self._present_volume())
         return plan(inputs.text(metric) or "", inputs.finite(mde, "mde"), deviation, **words, **numbers)
+
+    def _present_volume(self) -> float:
+        """Signals per week; 0, which plans no weeks, also while the database is away."""
+        try:
+            self._catch_up()
+            with self._database.reading() as session:
+                return signals.count_since(session, clock.now() - PRESENT) / (PRESENT / timedelta(weeks=1))
+        except StorageUnavailableError:
+            return 0.0
 
     def _results_of(self, session: Session, row: Experiment, value: Valuation) -> dict[str, Any]:
         now = clock.now()

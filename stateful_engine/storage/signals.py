@@ -270,6 +270,11 @@ def open_signals(
     return list(session.scalars(statement))
 
 
+def count_since(session: Session, since: datetime) -> int:
+    """How many signals were made from a moment on."""
+    return session.scalar(select(func.count()).where(SignalHistory.created_at >= since)) or 0
+
+
 def count_outcomes(session: Session, since: datetime | None, outcome: str) -> int:
     """How many signals of a window ended this way."""
     conditions = pages.window(SignalHistory.created_at, since, None)

@@ -88,6 +88,50 @@ def test_what_cannot_be_meant_is_refused(client: FlaskClient, method: str, path:
     assert refused["message"]
 
 
+def test_a_bot_that_speaks_http_only_says_what_it_made_under_which_variant(client: FlaskClient) -> None:
+    call(client, "POST", "/experiments", {"name": "prompt-v2", "variant_a": "v1", "variant_b": "v2"})
+    call(client, "POST", "/experiments/prompt-v2/start", {})
+    served = call(client, "POST", "/experiments/prompt-v2/assign", {"user_id": 7})
+    under = {"assignment": {"experiment": "prompt-v2", "variant": served["variant"], "unit": served["unit"]}}
+    call(client, "POST", "/track-signal", {"signal_data": LONG, **under})
+    flat = call(client, "POST", "/track-signal", {**LONG, **under})["signal_id"]
+    call(client, "POST", "/log-query", {"query_data": {"endpoint": "/x"}, **under})
+    talk = call(client, "POST", "/conversations", {"user_id": 7})["conversation_id"]
+    call(client, "POST", f"/conversations/{talk}/messages", {"role": "user", "content": "Gold?", **under})
+    call(client, "POST", "/recommendations", {"user_id": 7, "symbol": "XAUUSD", "direction": "BUY", **under})
+
+    signal = call(client, "GET", f"/signal/{flat}")["signal"]
+    assert (signal["experiment"], signal["variant"]) == ("prompt-v2", served["variant"])
+    assert signal["extra"] == {"experiment_unit": "7"}
+    [query] = call(client, "GET", "/query-history")["queries"]
+    [advice] = call(client, "GET", "/recommendations")["recommendations"]
+    assert {one["variant"] for one in (query, advice)} == {served["variant"]}
+    arm = call(client, "GET", "/experiments/prompt-v2/results")["results"]["arms"][served["variant"]]
+    assert (arm["signals"], arm["metrics"]["error_rate"]["n"]) == (2, 1)
+    wrong = {"assignment": {"experiment": "prompt-v2", "variant": "C"}}
+    refused = call(client, "POST", "/track-signal", {"signal_data": LONG, **wrong}, status=422)
+    assert [fault["pointer"] for fault in refused["errors"]] == ["/assignment/variant"]
+
+
+def test_results_are_kept_and_a_metric_is_tried_on_itself(client: FlaskClient) -> None:
+    call(client, "POST", "/experiments", {"name": "prompt-v2"})
+    call(client, "POST", "/experiments/prompt-v2/start", {})
+    kept = call(client, "POST", "/experiments/prompt-v2/snapshots", {})["snapshot"]
+    assert call(client, "GET", f"/experiments/prompt-v2/snapshots/{kept['snapshot_id']}")["snapshot"] == kept
+    assert call(client, "GET", "/experiments/prompt-v2/snapshots?limit=1")["snapshots"] == [kept]
+    tested = call(client, "POST", "/experiments/prompt-v2/aa-test", {"runs": 100, "metric": "click_rate"})["aa_test"]
+    assert (tested["rate"], tested["trustworthy"]) == (0.0, False)
+    assert "four clusters" in tested["reason"]
+    for path, body, status in (
+        ("/experiments/prompt-v2/snapshots/999", None, 404),
+        ("/experiments/prompt-v2/snapshots/x", None, 404),
+        (f"/experiments/{'x' * 80}/results", None, 404),
+        ("/experiments/prompt-v2/aa-test", {"metric": "happiness"}, 422),
+        ("/experiments/prompt-v2/aa-test", {"runs": 5}, 422),
+    ):
+        call(client, "GET" if body is None else "POST", path, body, status=status)
+
+
 def test_an_unknown_experiment_serves_control_over_http_too(client: FlaskClient) -> None:
     served = call(client, "POST", "/experiments/none/assign", {"user_id": 1})
     assert (served["variant"], served["reason"]) == ("A", "unknown_experiment")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import random
@@ -14,7 +15,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stateful_engine.domain import distributions
+from stateful_engine.domain import assignment, distributions
 from stateful_engine.domain.experiments import (
     Moments,
     Prior,
@@ -37,6 +38,7 @@ from stateful_engine.domain.experiments import (
     paired_sequence,
     ratio_moments,
     relative_difference,
+    sample_size,
     srm_p_value,
     tuning_for,
     welch,
@@ -554,3 +556,34 @@ def test_no_data_however_odd_give_nan_or_an_error(a: list[float], b: list[float]
         json.dumps(effect.as_dict(), allow_nan=False)
         assert 0.0 <= effect.p_value <= 1.0
     json.dumps(bayesian_effect(a, b, difference=difference).as_dict(), allow_nan=False)
+
+
+SIGNATURES = {
+    assignment.bucket: "seed value version=2",
+    assignment.bucket_ranges: "n coverage=1.0 weights=None",
+    assignment.choose_variation: "x ranges",
+    assignment.equal_weights: "n",
+    assignment.in_namespace: "user_id namespace",
+    srm_p_value: "observed weights",
+    welch: "a b",
+    confidence_sequence: "a b",
+    bayesian_effect: "a b",
+    expected_loss: "mu sigma",
+    newcombe_difference: "x1 n1 x2 n2 alpha=0.05",
+    wilson_interval: "x n alpha=0.05",
+    holm: "p",
+    benjamini_hochberg: "p",
+    sample_size: "mde sd",
+    moments: "values",
+}
+
+
+@pytest.mark.parametrize(("function", "positional"), SIGNATURES.items(), ids=lambda one: getattr(one, "__name__", ""))
+def test_the_names_that_others_call_take_what_they_were_promised_to_take(function: Any, positional: str) -> None:
+    parameters = inspect.signature(function).parameters.values()
+    found = [
+        one.name + ("" if one.default is one.empty else f"={one.default}")
+        for one in parameters
+        if one.kind is one.POSITIONAL_OR_KEYWORD
+    ]
+    assert " ".join(found) == positional

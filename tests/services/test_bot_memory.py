@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
@@ -185,6 +186,39 @@ def test_recommendations_are_counted_over_all_of_them(database_url: str) -> None
     assert (stats["avg_pnl"], stats["avg_r"], stats["avg_confidence"]) == (5.0, 0.5, 72.0)
     board = PerformanceDashboard(database_url=database_url).get_recommendation_performance(days=30)
     assert board["by_symbol"] == {"XAUUSD": {"count": 3, "wins": 1, "avg_pnl": 5.0}}
+
+
+def test_a_recommendation_keeps_all_its_fields(database_url: str, clock: Any) -> None:
+    talk = ChatGPTLogger(database_url=database_url).start_conversation(BIG_ID, -100)
+    logger = RecommendationLogger(database_url=database_url)
+    given = {
+        "user_id": BIG_ID,
+        "symbol": "XAUUSD",
+        "direction": "SELL",
+        "entry_price": 2650.0,
+        "stop_loss": 2660.0,
+        "take_profit": 2620.0,
+        "reasoning": "Lower high 📉",
+        "confidence": 85,
+        "market_regime": "TREND",
+        "conversation_id": talk,
+        "generation_time": 1.5,
+        "timeframe": "15m",
+        "signal_id": "sig_a1b2c3d4e5f6_1691234567",
+        "model": "gpt-4o",
+        "experiment": "prompt-v2",
+        "variant": "B",
+    }
+    rec_id = logger.log_recommendation(**given)
+    clock.advance(minutes=5)
+    logger.mark_executed(rec_id, 555)
+    logger.update_result(rec_id, -10.0, -1.0)
+    [kept] = logger.page().items
+    expected = given | {"user_id": str(BIG_ID), "risk_reward": 3.0, "executed": True, "execution_ticket": "555"}
+    expected |= {"result_pnl": -10.0, "result_r": -1.0, "id": rec_id}
+    assert {name: kept[name] for name in expected} == expected
+    made, followed = (datetime.fromisoformat(kept[name]) for name in ("created_at", "execution_time"))
+    assert followed - made == timedelta(minutes=5)
 
 
 def test_the_ratio_of_reward_to_risk_is_computed(runtime: Runtime) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -226,3 +227,102 @@ def test_an_experiment_without_data_says_so(experiments: Experiments) -> None:
     results = experiments.results("prompt-v2")
     assert results["verdict"]["state"] == "COLLECTING"
     assert results["arms"]["A"]["metrics"]["expectancy_r"]["mean"] is None
+
+
+def test_both_engines_of_a_pair_answer_and_only_one_is_shown(
+    runtime: Runtime, experiments: Experiments, clock: Any
+) -> None:
+    started(experiments, design="paired", horizon_seconds=3600)
+    for hour in range(4):
+        served = experiments.assign("prompt-v2", episode=f"BTCUSDT|1H|{hour}")
+        other = experiments.shadow(served)
+        assert {served.variant, other.variant} == {"A", "B"}
+        assert (other.config != served.config, other.reason) == (True, "shadow")
+        for assignment in (served, other):
+            with experiments.exposed(assignment):
+                signal_id = runtime.state_manager.save_signal_history(LONG)
+            runtime.state_manager.record_outcome(signal_id, exit_price=102.0 if assignment.variant == "A" else 104.0)
+        clock.advance(hours=1)
+    clock.advance(hours=1)
+    arms = experiments.results("prompt-v2")["arms"]
+    assert [arms[name]["metrics"]["expectancy_r"]["mean"] for name in "AB"] == [1.0, 2.0]
+    assert sum(arm["exposed_units"] for arm in arms.values()) == 4
+
+
+def test_outside_of_a_pair_there_is_no_shadow(experiments: Experiments) -> None:
+    started(experiments)
+    for assignment in (experiments.assign("prompt-v2", 1), experiments.assign("none", 1)):
+        assert experiments.shadow(assignment).in_experiment is False
+        assert experiments.shadow(assignment).reason == "no_shadow"
+
+
+def test_a_plan_counts_in_weeks_at_the_present_volume(runtime: Runtime, experiments: Experiments, clock: Any) -> None:
+    assert experiments.plan("expectancy_r", 0.5, 1.0).weeks is None
+    for _ in range(40):
+        runtime.state_manager.save_signal_history(LONG)
+    runtime.flush()
+    clock.advance(days=1)
+    planned = experiments.plan("expectancy_r", 0.5, 1.0)
+    assert planned.weeks == pytest.approx(planned.n_total / 10)
+    assert experiments.plan("expectancy_r", 0.5, 1.0, signals_per_week=planned.n_total).weeks == 1
+    away = Experiments(Database("postgresql://nobody@127.0.0.1:1/nowhere"))
+    assert away.plan("expectancy_r", 0.5, 1.0).weeks is None
+
+
+def play(runtime: Runtime, experiments: Experiments, exits: dict[str, list[float]], *, users: int = 160) -> None:
+    """Expose people, each to one signal; those of an arm end in turn at its exit prices, or stay open without any."""
+    counted = {"A": 0, "B": 0}
+    for user in range(users):
+        assignment = experiments.assign("prompt-v2", user)
+        if assignment.variant not in exits:
+            continue
+        with experiments.exposed(assignment):
+            signal_id = runtime.state_manager.save_signal_history(LONG)
+        prices = exits[assignment.variant]
+        if prices:
+            price = prices[counted[assignment.variant] % len(prices)]
+            runtime.state_manager.record_outcome(signal_id, exit_price=price)
+            counted[assignment.variant] += 1
+    runtime.flush()
+
+
+@pytest.mark.parametrize(
+    ("exits", "states"),
+    [
+        pytest.param({}, {"COLLECTING"}, id="no data"),
+        pytest.param({"A": [104.0, 98.0]}, {"COLLECTING", "INVALID"}, id="one arm empty"),
+        pytest.param({"A": [102.0], "B": [102.0]}, {"COLLECTING"}, id="all outcomes equal"),
+        pytest.param({"A": [], "B": []}, {"COLLECTING"}, id="nothing has ended"),
+        pytest.param(
+            {"A": [98.0, 98.0, 101.0], "B": [98.0, 101.0, 98.0]}, {"CONTINUE", "COLLECTING"}, id="negative baseline"
+        ),
+    ],
+)
+def test_poor_data_give_a_verdict_that_says_so_and_never_a_winner(
+    runtime: Runtime, experiments: Experiments, clock: Any, exits: dict[str, list[float]], states: set[str]
+) -> None:
+    started(
+        experiments, horizon_seconds=3600, guardrails=["worst_r", "error_rate"], primaries=["expectancy_r", "win_rate"]
+    )
+    play(runtime, experiments, exits)
+    clock.advance(days=5)
+    results = experiments.results("prompt-v2")
+    assert results["verdict"]["state"] in states
+    assert results["verdict"]["reason"]
+    json.dumps(results, allow_nan=False)
+    tested = experiments.aa_test("prompt-v2", runs=100)
+    assert 0 <= tested.rate <= 0.2
+    assert tested.trustworthy or tested.reason or tested.interval[0] > 0.05
+
+
+def test_names_and_naive_times_that_cannot_be_meant_are_refused(experiments: Experiments) -> None:
+    for name in ("", " ", "x y", "-x", "x" * 65, None, "nul\x00"):
+        with pytest.raises(InvalidInputError):
+            experiments.create(name, "a", "b")  # type: ignore[arg-type]
+    started(experiments, design="switchback")
+    served = experiments.assign("prompt-v2", at=datetime(2026, 1, 31))  # noqa: DTZ001  naive on purpose
+    assert (served.variant, served.reason, served.in_experiment) == ("A", "validation_error", False)
+    with pytest.raises(InvalidInputError, match="is no variant"):
+        experiments.declare("prompt-v2", "C")
+    with pytest.raises(NotFoundError, match="list them"):
+        experiments.get_snapshot("prompt-v2", 404)
