@@ -12,6 +12,7 @@ from flask.cli import with_appcontext
 
 from stateful_engine.errors import StatefulEngineError
 from stateful_engine.globals import current_runtime
+from stateful_engine.services.webhooks import Webhooks
 
 EXTRAS = {
     "analysis": "numpy",
@@ -54,6 +55,7 @@ def _examine() -> Iterator[Finding]:
     yield _attempt("redis", _redis)
     yield _attempt("stream", _stream)
     yield _attempt("spool", _spool)
+    yield _attempt("webhooks", _webhooks)
     yield Finding("auth", None, settings.auth if isinstance(settings.auth, str) else "callable of the host")
     yield Finding("public url", None, settings.public_url or "not set; ChatGPT Actions need STATEFUL_PUBLIC_URL")
     yield Finding("extras", None, _extras())
@@ -110,6 +112,20 @@ def _spool() -> Finding:
     status = runtime.recorder.status()
     detail = f"{folder}: {status.pending_records} pending, {status.rejected} rejected, {status.dropped} dropped"
     return Finding("spool", status.dropped == 0 and status.rejected == 0, detail)
+
+
+def _webhooks() -> Finding:
+    from stateful_engine.storage import migrate
+
+    runtime = current_runtime()
+    if migrate.current(runtime.database) != migrate.head(runtime.database):
+        return Finding("webhooks", None, "not known before the schema is the newest")
+    found = Webhooks(runtime.database, runtime.settings).every()
+    waiting, resting = sum(one["pending"] for one in found), sum(one["disabled_at"] is not None for one in found)
+    if not found:
+        return Finding("webhooks", None, "none")
+    detail = f"{len(found)}, {resting} disabled; {waiting} messages wait for `flask stateful webhooks deliver`"
+    return Finding("webhooks", resting == 0, detail)
 
 
 def _extras() -> str:

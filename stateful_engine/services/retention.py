@@ -80,17 +80,24 @@ class Retention:
         name. Doing it again changes nothing.
         """
         names = self.names_of(user_id)
-        deleted = {
-            table.name: self._of_person(table, names, dry_run=dry_run, rollups=rollups)
-            for table in retention.tables_of_people()
-        }
+        deleted = self._without(names, dry_run=dry_run, rollups=rollups)
         mark = f"{rollup_forgetting.FORGOTTEN}{secrets.token_hex(6)}"
         found = {name: self._scrubbed(tables.table(name), names, mark, dry_run=dry_run) for name in forgetting.SEARCHED}
         anonymised = {name: count for name, count in found.items() if count}
         if not dry_run:
+            # A batch that another process had in hand when this began may have been stored since.
+            again = self._without(names, dry_run=False, rollups=rollups)
+            deleted = {name: count + again[name] for name, count in deleted.items()}
             self._forget_names(names)
         self._announce({**deleted, **anonymised}, dry_run=dry_run)
         return Forgotten(deleted, anonymised)
+
+    def _without(self, names: Sequence[str], *, dry_run: bool, rollups: bool) -> dict[str, int]:
+        """Delete the rows that name a person in a column of their own, children first; how many by table."""
+        return {
+            table.name: self._of_person(table, names, dry_run=dry_run, rollups=rollups)
+            for table in retention.tables_of_people()
+        }
 
     def names_of(self, user_id: Any) -> list[str]:
         """The names under which a person may be stored: the id, and its pseudonym where ids are hidden."""
@@ -148,13 +155,14 @@ class Retention:
                 yield rows
 
     def _scrubbed(self, table: Table, names: Sequence[str], mark: str, *, dry_run: bool) -> int:
-        with self._database.reading() as session:
-            pieces = list(forgetting.pieces(session.connection(), table))
-        count = 0
-        for piece in pieces:
+        after, count = 0, 0
+        while True:
             with self._database.connection() as connection:
+                piece = forgetting.piece_after(connection, table, after)
+                if piece is None:
+                    return count
                 count += forgetting.scrub(connection, table, piece, names, mark=mark, dry_run=dry_run)
-        return count
+            after = piece[1]
 
     def _forget_names(self, names: Sequence[str]) -> None:
         with self._database.connection() as connection:

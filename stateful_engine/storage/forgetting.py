@@ -6,21 +6,21 @@ in the order of ids, so that nothing is held for long; a row that is unlike what
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, Text, and_, bindparam, cast, func, or_, select, update
 
 from stateful_engine.domain.pseudonyms import without_person
 from stateful_engine.domain.vocabulary import InteractionType
-from stateful_engine.storage import gpt_queries, interactions, journal, signals, tables
+from stateful_engine.storage import actions, gpt_queries, idempotency, interactions, journal, signals, tables
 from stateful_engine.storage.base import JsonFiltered, JsonStored
 from stateful_engine.storage.rollup_forgetting import PERSON_COLUMNS
 
 PIECE = 2000
-"""Ids that are looked through in one transaction."""
+"""Rows that are looked through in one transaction."""
 
-SEARCHED = (signals.TABLE, gpt_queries.TABLE, interactions.TABLE, "user_actions", journal.TABLE)
+SEARCHED = (*(signals.TABLE, gpt_queries.TABLE, interactions.TABLE, actions.TABLE, journal.TABLE, idempotency.TABLE),)
 """The tables with JSON that hosts and callers fill as they like."""
 
 ORIGIN = ("user_agent", "ip_address", "session_id", "referer", "user_query")
@@ -51,11 +51,13 @@ def _blank(connection: Connection, table: Table, condition: ColumnElement[bool])
     connection.execute(update(table).where(condition).values(user_agent=None, ip_address=None))
 
 
-def pieces(connection: Connection, table: Table) -> Iterator[tuple[int, int]]:
-    """The ranges of ids, each above the first number and up to the second, in which all rows of a table lie."""
-    first, last = connection.execute(select(func.min(table.c.id), func.max(table.c.id))).one()
-    for start in range((first or 1) - 1, last or 0, PIECE):
-        yield start, start + PIECE
+def piece_after(connection: Connection, table: Table, after: int) -> tuple[int, int] | None:
+    """The next range of ids, above the first number and up to the second; None when there are no more rows."""
+    following = select(table.c.id).where(table.c.id > after).order_by(table.c.id)
+    last = connection.scalar(following.offset(PIECE - 1).limit(1))
+    if last is None:
+        last = connection.scalar(select(func.max(table.c.id)).where(table.c.id > after))
+    return None if last is None else (after, last)
 
 
 def scrub(

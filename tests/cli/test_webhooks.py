@@ -56,6 +56,13 @@ def test_an_endpoint_is_added_listed_served_and_removed(app: Flask, client: Flas
     assert "no webhook has the id" in run(app, "remove", endpoint_id, code=1)
 
 
+def test_the_doctor_tells_what_waits(app: Flask, client: FlaskClient, receiver: Receiver) -> None:
+    run(app, "add", receiver.url, "--event", "signal.created")
+    track(client)
+    shown = app.test_cli_runner().invoke(args=["stateful", "doctor"]).output
+    assert "1, 0 disabled; 1 messages wait" in shown
+
+
 def test_an_address_that_is_not_allowed_is_refused_with_the_remedy(make_app: Any) -> None:
     assert "STATEFUL_WEBHOOK_ALLOW_PRIVATE" in run(make_app(), "add", "http://10.0.0.1/", code=1)
 

@@ -73,6 +73,8 @@ def live(app: Flask, person: str) -> str:
         )
         experiments = Experiments()
         assignment = experiments.assign("e", person)
+        body = {"user_id": person, "client_ref": f"call {len(person)}"}
+        assert client.post(f"{PREFIX}/experiments/e/assign", json=body).status_code == 200
         with experiments.exposed(assignment):
             app.extensions["stateful_engine"].state_manager.save_signal_history({**signal_data(), "user_id": person})
     return signal_id
