@@ -49,12 +49,16 @@ BY_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A figure that is looked at first: what it rests on, and how it was in the window before."""
+    """A figure that is looked at first: what it rests on, and how it was in the window before.
+
+    `tone` says whether the change is `good` or `bad`; empty where it is neither, or rests on few cases.
+    """
 
     title: str
     value: str
     note: str
     change: str | None
+    tone: str
     thin: bool
 
 
@@ -104,7 +108,16 @@ def _card(title: str, now: Report, before: Report | None, name: str, n: str, *, 
     value = now[name] if now[n] else None
     earlier = before[name] if before and before[n] and before["risk_unit"] in {now["risk_unit"], None} else None
     sign = formats.signed if name in {"total_r", "expectancy"} else formats.number
-    return Card(title, _with_unit(sign(value), unit), note, _change(value, earlier, unit, before), now[n] < THIN)
+    thin = now[n] < THIN
+    tone = "" if thin or not before or before[n] < THIN else _tone(name, value, earlier)
+    return Card(title, _with_unit(sign(value), unit), note, _change(value, earlier, unit, before), tone, thin)
+
+
+def _tone(name: str, value: Any, earlier: Any) -> str:
+    """Whether a figure became better or worse; acting on more signals is neither."""
+    if value is None or earlier is None or value == earlier or name == "execution_rate":
+        return ""
+    return "good" if (value > earlier) != (name == "max_drawdown") else "bad"
 
 
 def _with_unit(text: str, unit: str) -> str:

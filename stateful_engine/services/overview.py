@@ -86,7 +86,7 @@ class Overview:
             **found,
             "breakdown": _in_order(found["breakdown"], asked),
             "excursions": self._excursions(asked.days, asked.filters),
-            "open": self._newest(asked, OPEN, outcome=Outcome.PENDING.value),
+            "open": self._newest(asked, OPEN, outcome=Outcome.PENDING.value, is_trade=True),
             "recent": self._newest(asked, RECENT),
             "choices": self._choices(asked, found),
         }
@@ -97,7 +97,7 @@ class Overview:
         with self._database.reading() as session:
             return figures.excursions(session.connection(), given, since=inputs.window_start(days))
 
-    def _newest(self, asked: Question, limit: int, **more: str) -> list[dict[str, Any]]:
+    def _newest(self, asked: Question, limit: int, **more: Any) -> list[dict[str, Any]]:
         given = report_filters.conditions(asked.filters)
         wanted = self._manager.signal_filters(
             days=asked.days,

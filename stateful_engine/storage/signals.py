@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from stateful_engine.domain import clock
 from stateful_engine.domain.symbols import canonical_symbol
 from stateful_engine.domain.timeframes import canonical_timeframe
-from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.domain.vocabulary import Action, Outcome
 from stateful_engine.storage import gpt_queries, interactions, journal, pages, rollups, webhooks
 from stateful_engine.storage.base import Base, JsonFiltered, JsonStored, ShortText, big_id, plain, to_dict
 from stateful_engine.storage.pages import Page
@@ -137,7 +137,8 @@ class SignalHistory(Base):
 
 @dataclass(frozen=True, slots=True)
 class SignalFilters:
-    """Which signals are wanted; `None` leaves a filter out. `end` is exclusive, `min_confidence` is not.
+    """Which signals are wanted; `None` leaves a filter out. `end` is exclusive, `min_confidence` is not. `is_trade`
+    leaves out those that advise to wait.
 
     `symbol` finds the signals of that instrument, and those that named it in just this form. Make one with `of`, which
     folds symbols and timeframes to the form in which they are stored.
@@ -152,6 +153,7 @@ class SignalFilters:
     ai_model: str | None = None
     is_executed: bool | None = None
     min_confidence: float | None = None
+    is_trade: bool = False
     since: datetime | None = None
     end: datetime | None = None
 
@@ -177,6 +179,8 @@ def page(session: Session, filters: SignalFilters, cursor: str | None, limit: in
 def _alternatives(filters: SignalFilters) -> list[list[ColumnElement[bool]]]:
     """The conditions, once for the canonical symbol and once for the form in which it was given."""
     shared = pages.window(SignalHistory.created_at, filters.since, filters.end)
+    if filters.is_trade:
+        shared.append(SignalHistory.action != Action.HOLD.value)
     if filters.min_confidence is not None:
         shared.append(SignalHistory.confidence >= filters.min_confidence)
     for name in ("timeframe", "action", "outcome", "source_engine", "ai_model", "is_executed"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stateful_engine.dashboard import formats
+from stateful_engine.dashboard import formats, overview
 from stateful_engine.domain.extraction import extract_one
 from stateful_engine.services import report_funnel
 from stateful_engine.services.overview import BREAKDOWNS, COLUMNS
@@ -291,6 +291,40 @@ def test_the_lists_show_open_and_recent_signals_that_meet_the_filters(
     named = set(re.findall(r'scope="row">\s*(?:<a [^>]*>)?([^<]+)', lists))
     assert named
     assert {name.split()[1] for name in named} == {"BTCUSDT"}
+
+
+def test_advice_to_wait_is_no_open_signal(reader: FlaskClient, runtime: Runtime) -> None:
+    for action in ("HOLD", "SELL"):
+        runtime.state_manager.save_signal_history(signal_data(action=action))
+    assert runtime.flush()
+    opened, recent = reader.get("/state/").text.partition("Open signals")[2].split("Recent signals")
+    assert "SELL BTCUSDT" in opened
+    assert "HOLD BTCUSDT" not in opened
+    assert "HOLD BTCUSDT" in recent
+
+
+@pytest.mark.parametrize(
+    ("name", "earlier", "value", "tone"),
+    [
+        ("win_rate", 40.0, 50.0, "good"),
+        ("win_rate", 50.0, 40.0, "bad"),
+        ("max_drawdown", 5.0, 9.0, "bad"),
+        ("max_drawdown", 9.0, 5.0, "good"),
+        ("execution_rate", 10.0, 20.0, ""),
+        ("win_rate", 40.0, 40.0, ""),
+    ],
+)
+def test_a_change_is_good_or_bad_only_where_enough_cases_say_so(
+    name: str, earlier: float, value: float, tone: str
+) -> None:
+    def report(figure: float, n: int) -> dict[str, Any]:
+        return {name: figure, "n": n, "risk_unit": "R", "period_days": 30}
+
+    def card(n: int, n_before: int) -> overview.Card:
+        return overview._card("", report(value, n), report(earlier, n_before), name, "n", unit="", note="")
+
+    assert card(20, 20).tone == tone
+    assert card(19, 20).tone == card(20, 19).tone == ""
 
 
 def end(runtime: Runtime, signal_id: str, **result: Any) -> None:
