@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,9 @@ RETENTION_TABLES = frozenset(
 )
 
 LEAST_KEY_LENGTH = 32
+
+LINK_LIFETIME = timedelta(days=30)
+"""How long a signed click link leads on, unless its maker says otherwise."""
 
 AUTH_MODES = ("auto", "none", "api_key")
 

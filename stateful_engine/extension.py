@@ -1,4 +1,7 @@
-"""`StatefulEngine`: the one file that builds things, and builds them once per app."""
+"""`StatefulEngine`: the one file that builds things, and builds them once per app.
+
+What it builds is imported where it is built, so that importing the package costs a host next to nothing.
+"""
 
 from __future__ import annotations
 
@@ -10,28 +13,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask import Flask
 
-from stateful_engine import api, cli, dashboard
-from stateful_engine.api import click_links
-from stateful_engine.config import Settings
+from stateful_engine.config import LINK_LIFETIME, Settings
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.events import Announce, rows_committed
 from stateful_engine.globals import EXTENSION_KEY, current_runtime, find_runtime
 from stateful_engine.guard import Guard
-from stateful_engine.recording.recorder import Recorder
-from stateful_engine.services.analytics import Analytics
-from stateful_engine.services.integrator import EnhancedSignalIntegrator
-from stateful_engine.services.state_manager import StateManager
-from stateful_engine.storage.cache import Cache
-from stateful_engine.storage.database import Database, database_for
-from stateful_engine.tracking import openai
-from stateful_engine.tracking.instrument import instrument
-from stateful_engine.tracking.observation import settle_left_over
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from blinker import NamedSignal
     from flask_sqlalchemy import SQLAlchemy
+
+    from stateful_engine.recording.recorder import Recorder
+    from stateful_engine.services.analytics import Analytics
+    from stateful_engine.services.integrator import EnhancedSignalIntegrator
+    from stateful_engine.services.state_manager import StateManager
+    from stateful_engine.storage.cache import Cache
+    from stateful_engine.storage.database import Database
 
 ClientT = TypeVar("ClientT")
 
@@ -87,11 +86,16 @@ class StatefulEngine:
         Raises `ConfigurationError` for a second call on one app, for names or URLs that the app uses already, and for
         settings that cannot be meant.
         """
+        from stateful_engine import api, cli
+        from stateful_engine.tracking.observation import settle_left_over
+
         _refuse_second_init(app)
         settings = Settings.from_mapping(app.config, instance_path=app.instance_path, debug=app.debug)
         runtime = _build_runtime(app, settings, db or self._db)
         api.register(app, runtime)
         if settings.dashboard:
+            from stateful_engine import dashboard
+
             dashboard.register(app, runtime)
         cli.register(app, dashboard.COMMANDS)
         app.teardown_request(settle_left_over)
@@ -126,14 +130,20 @@ class StatefulEngine:
 
         Inside `conversation(...)` answers become its messages, elsewhere rows of the query log.
         """
+        from stateful_engine.tracking import openai
+
         return openai.track_openai(client)
 
     def record_openai(self, response: Any) -> None:
         """Remember one answer of OpenAI that the host got by itself."""
+        from stateful_engine.tracking import openai
+
         openai.record_openai(response, current_runtime())
 
     def conversation(self, user_id: Any, chat_id: Any = None) -> AbstractContextManager[int]:
         """`with engine.conversation(user_id, chat_id) as conversation_id:` links what is said inside to each other."""
+        from stateful_engine.tracking import openai
+
         return openai.conversation(current_runtime(), user_id, chat_id)
 
     def click_link(
@@ -142,13 +152,15 @@ class StatefulEngine:
         target: str,
         *,
         user_id: Any = None,
-        expires: timedelta | float | None = click_links.DEFAULT_LIFETIME,
+        expires: timedelta | float | None = LINK_LIFETIME,
     ) -> str:
         """A signed link that records a CLICK on a signal and leads on to `target`, for messages, mails and pages.
 
         `expires` is a duration or seconds, None for never. Raises `InvalidInputError` for a target that
         `STATEFUL_LINK_TARGETS` does not allow; outside a request `STATEFUL_PUBLIC_URL` has to be set.
         """
+        from stateful_engine.api import click_links
+
         return click_links.click_link(current_runtime(), signal_id, target, user_id=user_id, expires=expires)
 
     def _reached(self) -> list[Runtime]:
@@ -164,6 +176,14 @@ def _refuse_second_init(app: Flask) -> None:
 
 
 def _build_runtime(app: Flask, settings: Settings, db: SQLAlchemy | None) -> Runtime:
+    from stateful_engine.recording.recorder import Recorder
+    from stateful_engine.services.analytics import Analytics
+    from stateful_engine.services.integrator import EnhancedSignalIntegrator
+    from stateful_engine.services.state_manager import StateManager
+    from stateful_engine.storage.cache import Cache
+    from stateful_engine.storage.database import database_for
+    from stateful_engine.tracking.instrument import instrument
+
     guard = Guard()
     database = database_for(settings, host_db=db, app=app)
     cache = Cache(settings.redis_url)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from stateful_engine.api import fields
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation
-from stateful_engine.api.schemas import Envelope, Query
+from stateful_engine.api.schemas import Envelope, Model, Query
 from stateful_engine.domain.vocabulary import Scope
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class SignalQuery(SignalFilters):
     )
 
 
-class Report(BaseModel):
+class Report(Model):
     """A report; every rate carries its n and a 95 % Wilson interval, figures without data are 0 or null."""
 
     model_config = ConfigDict(extra="allow")

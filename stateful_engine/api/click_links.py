@@ -17,7 +17,7 @@ from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.globals import current_runtime
 from stateful_engine.request_info import RequestInfo
-from stateful_engine.services.click_links import DEFAULT_LIFETIME, PATH, Click, ClickLinks
+from stateful_engine.services.click_links import PATH, Click, ClickLinks
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -96,4 +96,4 @@ def _links(runtime: Runtime) -> ClickLinks:
     return ClickLinks(runtime.settings, runtime.database.people)
 
 
-__all__ = ["DEFAULT_LIFETIME", "RULE", "add_to", "click_link"]
+__all__ = ["RULE", "add_to", "click_link"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from flask import request
-from pydantic import BaseModel, Field, Strict
+from pydantic import Field, Strict
 
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter, Reply
-from stateful_engine.api.schemas import Query
+from stateful_engine.api.schemas import Model, Query
 from stateful_engine.api.signals import known_id
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.services import search as finding
@@ -31,7 +31,7 @@ class SearchQuery(Query):
     )
 
 
-class SearchResult(BaseModel):
+class SearchResult(Model):
     """A signal that was found."""
 
     id: str
@@ -39,13 +39,13 @@ class SearchResult(BaseModel):
     url: str
 
 
-class SearchReply(BaseModel):
+class SearchReply(Model):
     """The signals that fit, best first."""
 
     results: list[SearchResult]
 
 
-class FetchReply(BaseModel):
+class FetchReply(Model):
     """One signal as text."""
 
     id: str

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, Strict
+from pydantic import ConfigDict, Field, Strict
 
 from stateful_engine.api import fields
 from stateful_engine.api.contract import Call, PathParameter
-from stateful_engine.api.schemas import PageQuery
+from stateful_engine.api.schemas import Model, PageQuery
 from stateful_engine.domain.vocabulary import Action
 from stateful_engine.errors import NotFoundError
 from stateful_engine.services.recommendations import direction_of
@@ -22,7 +22,7 @@ Object = dict[str, Any]
 RowId = Annotated[int, fields.WholeNumber(1, 2**53)]
 
 
-class Record(BaseModel):
+class Record(Model):
     """A record as it was stored."""
 
     model_config = ConfigDict(extra="allow")

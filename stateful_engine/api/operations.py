@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from flask import current_app, request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from stateful_engine.api import (
     actions,
@@ -30,7 +30,7 @@ from stateful_engine.api import (
 )
 from stateful_engine.api.contract import DOOR_KEY, Answer, Call, Nothing, Operation, Reply
 from stateful_engine.api.door import Door
-from stateful_engine.api.schemas import Query
+from stateful_engine.api.schemas import Model, Query
 from stateful_engine.domain.vocabulary import Scope
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class DocumentQuery(Query):
     include_views: fields.QueryFlag = Field(default=False, description="Whether to add the tracked views of the app.")
 
 
-class OpenApiDocument(BaseModel):
+class OpenApiDocument(Model):
     """An OpenAPI document."""
 
     model_config = ConfigDict(extra="allow")

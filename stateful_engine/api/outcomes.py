@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
+from pydantic import BeforeValidator, Field, GetCoreSchemaHandler, GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema, core_schema
 
 from stateful_engine.api import fields
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation
-from stateful_engine.api.schemas import Body, Envelope, Timestamp
+from stateful_engine.api.schemas import Body, Envelope, Model, Timestamp
 from stateful_engine.domain.barrier_rules import AmbiguityPolicy, EntryMode, GapFill, Resolution
 from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.symbols import canonical_symbol
@@ -114,7 +114,7 @@ class ResolveBody(Body):
     client_ref: fields.Name | None = Field(default=None, description=fields.CLIENT_REF)
 
 
-class ResolvedSignal(BaseModel):
+class ResolvedSignal(Model):
     """How one signal ended."""
 
     signal_id: str

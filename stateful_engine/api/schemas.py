@@ -17,13 +17,19 @@ Json = Annotated[Any, WithJsonSchema({})]
 """Any JSON value as it was recorded."""
 
 
-class Query(BaseModel):
+class Model(BaseModel):
+    """What all shapes of this API are made of: each is built when it is used first, and most hosts use few."""
+
+    model_config = ConfigDict(defer_build=True)
+
+
+class Query(Model):
     """A query string; a name that is not known is refused, because a filter that is ignored answers wrongly."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Body(BaseModel):
+class Body(Model):
     """A request body; a name that is not known is refused, because what it says would be lost."""
 
     model_config = ConfigDict(extra="forbid")
@@ -37,7 +43,7 @@ class PageQuery(Query):
     cursor: str | None = Field(default=None, description=CURSOR)
 
 
-class Envelope(BaseModel):
+class Envelope(Model):
     """What every successful answer carries."""
 
     success: Literal[True]
@@ -57,7 +63,7 @@ class PageEnvelope(Envelope):
     has_more: bool = Field(description="Whether there is a next page.")
 
 
-class ErrorItem(BaseModel):
+class ErrorItem(Model):
     """One thing that is wrong with a request."""
 
     pointer: str = Field(description="JSON pointer into the body; /query/… and /path/… for the URL.")
@@ -65,7 +71,7 @@ class ErrorItem(BaseModel):
     code: str = Field(description="The same as a stable code.")
 
 
-class ErrorReply(BaseModel):
+class ErrorReply(Model):
     """What every error carries: this API's members and those of RFC 9457."""
 
     success: Literal[False]
@@ -83,7 +89,7 @@ class ErrorReply(BaseModel):
     request_id: str
 
 
-class Signal(BaseModel):
+class Signal(Model):
     """A recorded signal."""
 
     signal_id: str
@@ -118,7 +124,7 @@ class Signal(BaseModel):
     extra: Json = None
 
 
-class LoggedQuery(BaseModel):
+class LoggedQuery(Model):
     """A recorded query and its answer."""
 
     query_id: str
@@ -133,7 +139,7 @@ class LoggedQuery(BaseModel):
     response_data: Json = None
 
 
-class Interaction(BaseModel):
+class Interaction(Model):
     """A recorded interaction."""
 
     interaction_id: str

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 from stateful_engine.api import fields
 from stateful_engine.api.assignments import Assigned, made_under
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter, Reply
 from stateful_engine.api.fields import is_storable
 from stateful_engine.api.pages import page_reply
-from stateful_engine.api.schemas import CURSOR, Body, Envelope, PageEnvelope, PageQuery, Signal, Timestamp
+from stateful_engine.api.schemas import CURSOR, Body, Envelope, Model, PageEnvelope, PageQuery, Signal, Timestamp
 from stateful_engine.domain.extraction import extract_one
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import (
@@ -92,7 +92,7 @@ class SignalHistoryReply(PageEnvelope):
     signals: list[Signal]
 
 
-class TimelineEntry(BaseModel):
+class TimelineEntry(Model):
     """Something that happened to a signal."""
 
     at: Timestamp | None = Field(description="When, UTC.")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from itsdangerous import BadData, URLSafeSerializer
 
+from stateful_engine.config import LINK_LIFETIME
 from stateful_engine.domain import clock
 from stateful_engine.domain.link_targets import is_allowed
 from stateful_engine.errors import Fault, InvalidInputError, NotFoundError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from stateful_engine.domain.pseudonyms import People
 
 PATH = "/r/"
-DEFAULT_LIFETIME = timedelta(days=30)
 MAX_TOKEN = 4096
 
 
@@ -50,7 +50,7 @@ class ClickLinks:
         base: str,
         click: Click,
         *,
-        expires: timedelta | float | None = DEFAULT_LIFETIME,
+        expires: timedelta | float | None = LINK_LIFETIME,
     ) -> str:
         """The link below the address `base` of the app; `expires` as a duration or in seconds, None for never.
 
