@@ -86,7 +86,7 @@ class StatefulEngine:
         Raises `ConfigurationError` for a second call on one app, for names or URLs that the app uses already, and for
         settings that cannot be meant.
         """
-        from stateful_engine import api, cli
+        from stateful_engine import api, cli, dashboard
         from stateful_engine.tracking.observation import settle_left_over
 
         _refuse_second_init(app)
@@ -94,8 +94,6 @@ class StatefulEngine:
         runtime = _build_runtime(app, settings, db or self._db)
         api.register(app, runtime)
         if settings.dashboard:
-            from stateful_engine import dashboard
-
             dashboard.register(app, runtime)
         cli.register(app, dashboard.COMMANDS)
         app.teardown_request(settle_left_over)
