@@ -1,6 +1,7 @@
 """How a service finds its database: the current app's, a given engine's, or one of its own.
 
-`Cls()` works for whichever app is current at each call. `Cls(engine)` likewise, `engine` being what the host made.
+`Cls()` works for whichever app is current at each call. `Cls(engine)` likewise, and outside of any app for the only one
+that `engine` serves.
 `Cls("data/journal.sqlite")`, `Cls(db_path=…)` and `Cls(database_url=…)` stand alone, without Flask; their tables are
 made on first use.
 """
@@ -18,7 +19,7 @@ from stateful_engine.services import inputs
 from stateful_engine.storage.database import Database
 
 if TYPE_CHECKING:
-    from stateful_engine.extension import StatefulEngine
+    from stateful_engine.extension import Runtime, StatefulEngine
 
 _alone: dict[str, Database] = {}
 _lock = threading.Lock()
@@ -35,10 +36,17 @@ class Bound:
         database_url: str | None = None,
     ) -> None:
         self._own = _given(source, db_path, database_url)
+        self._engine: Any = source if hasattr(source, "runtime_for") else None
 
     @property
     def _database(self) -> Database:
-        return self._own or current_runtime().database
+        return self._own or self._runtime.database
+
+    @property
+    def _runtime(self) -> Runtime:
+        """What the engine holds for the app that is meant, for services that have no database of their own."""
+        runtime: Runtime = current_runtime() if self._engine is None else self._engine.runtime_for()
+        return runtime
 
     def _person(self, user_id: Any) -> str:
         """The name under which a person is stored; raises `InvalidInputError` when nobody is named."""
@@ -51,7 +59,7 @@ class Bound:
     def _catch_up(self) -> None:
         """Before a read: let what this process recorded a moment ago be stored."""
         if self._own is None:
-            current_runtime().recorder.catch_up()
+            self._runtime.recorder.catch_up()
 
 
 def _given(source: Any, db_path: Any, database_url: str | None) -> Database | None:
@@ -65,6 +73,8 @@ def _given(source: Any, db_path: Any, database_url: str | None) -> Database | No
     path = source if isinstance(source, (str, os.PathLike)) else db_path
     if path is not None:
         return _standing_alone("sqlite:///" + str(Path(path).absolute()))
+    if source is not None and not hasattr(source, "runtime_for"):
+        raise ConfigurationError(f"a {type(source).__name__} is no engine; give the StatefulEngine, or a path")
     return None
 
 

@@ -13,7 +13,6 @@ from stateful_engine.domain.pricing import Price, cost_of, prices_of, unpriced
 from stateful_engine.domain.usage import Usage, usage_of
 from stateful_engine.domain.vocabulary import MessageRole
 from stateful_engine.errors import ConfigurationError, Fault, InvalidInputError, NotFoundError
-from stateful_engine.globals import current_runtime
 from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
@@ -53,7 +52,7 @@ class ChatGPTLogger(Bound):
     @property
     def _prices(self) -> Mapping[str, Price]:
         if self._given_prices is None:
-            return current_runtime().settings.prices if self._own is None else {}
+            return self._runtime.settings.prices if self._own is None else {}
         return self._given_prices
 
     def start_conversation(

@@ -36,7 +36,6 @@ from stateful_engine.errors import (
     StatefulEngineError,
     StorageUnavailableError,
 )
-from stateful_engine.globals import current_runtime
 from stateful_engine.guard import Guard
 from stateful_engine.logging import logger
 from stateful_engine.recording import stamping
@@ -420,7 +419,7 @@ class Experiments(Bound):
             return marked_by(mark)
         if self._candles is not None:
             return CandleMarks(self._candles, self._stop_moves)
-        folder = current_runtime().settings.candles if self._own is None else None
+        folder = self._runtime.settings.candles if self._own is None else None
         try:
             return unknown if folder is None else CandleMarks(folder, self._stop_moves)
         except ConfigurationError as error:

@@ -25,6 +25,7 @@ from stateful_engine import (
     PerformanceDashboard,
     RecommendationLogger,
     ScannerLogger,
+    StatefulEngine,
 )
 from stateful_engine.errors import ConflictError
 from stateful_engine.extension import Runtime
@@ -418,6 +419,21 @@ def test_inside_an_app_they_use_the_apps_database(app: Flask, database_url: str)
     with app.app_context():
         conversation_id = ChatGPTLogger().start_conversation(1, 1)
     assert ChatGPTLogger(database_url=database_url).get_conversation_history(conversation_id) == []
+
+
+def test_given_the_engine_they_work_outside_of_its_app_too(
+    app: Flask, engine: StatefulEngine, runtime: Runtime
+) -> None:
+    chat = ChatGPTLogger(engine)
+    conversation_id = chat.start_conversation(1, 1)
+    chat.log_message(conversation_id, "user", "Gold?")
+    assert ChatGPTLogger(runtime.database).get_user_conversations(1)[0]["id"] == conversation_id
+    with app.app_context():
+        assert ChatGPTLogger(engine).open_conversation(1, 1) == conversation_id
+    with pytest.raises(ConfigurationError, match="init_app"):
+        ChatGPTLogger(StatefulEngine()).start_conversation(1, 1)
+    with pytest.raises(ConfigurationError, match="a Flask is no engine"):
+        ChatGPTLogger(app)  # type: ignore[arg-type]
 
 
 def test_two_sources_at_once_are_refused() -> None:
