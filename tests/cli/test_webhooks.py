@@ -9,15 +9,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import select
 from standardwebhooks import Webhook
 
 from stateful_engine.domain.redaction import redact_text
+from stateful_engine.storage import tables
 from tests.api.calls import PREFIX, assert_refused, track
+from tests.api.test_mcp import call
 from tests.webhook_receiver import Receiver, receiving
 
 if TYPE_CHECKING:
     from flask import Flask
     from flask.testing import FlaskClient
+
+    from stateful_engine.extension import Runtime
 
 
 @pytest.fixture
@@ -98,6 +103,21 @@ def test_webhooks_are_managed_over_http_and_the_secret_is_answered_once(
     assert client.post(f"{PREFIX}/webhooks/{made['endpoint_id']}/enable", json={}).status_code == 200
     assert client.post(f"{PREFIX}/webhooks/{made['endpoint_id']}/remove", json={}).status_code == 200
     assert_refused(client.post(f"{PREFIX}/webhooks/{made['endpoint_id']}/remove", json={}), 404, "NOT_FOUND")
+
+
+def test_a_secret_that_was_answered_is_in_no_table(client: FlaskClient, runtime: Runtime, receiver: Receiver) -> None:
+    """Neither for calls that are repeated, nor in the log of what MCP was answered."""
+    body = {"url": receiver.url, "events": ["signal.created"]}
+    answers = [
+        client.post(f"{PREFIX}/webhooks", json={**body, "client_ref": "once"}).json,
+        call(client, "createWebhook", body)["structuredContent"],
+    ]
+    runtime.flush()
+    with runtime.database.connection() as connection:
+        rows = repr([connection.execute(select(table)).all() for table in tables.metadata.sorted_tables])
+    assert "mcp:createWebhook" in rows
+    for answer in answers:
+        assert answer["secret"].removeprefix("whsec_") not in rows
 
 
 def test_a_private_address_is_refused_over_http(make_app: Any) -> None:

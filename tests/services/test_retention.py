@@ -26,7 +26,7 @@ from stateful_engine.recording import records
 from stateful_engine.recording.records import Rows
 from stateful_engine.recording.rejects import Reject, Rejects
 from stateful_engine.services.retention import Retention
-from stateful_engine.storage import retention, rollup_upkeep, tables
+from stateful_engine.storage import intake, retention, rollup_upkeep, tables
 from stateful_engine.storage.database import Database
 from tests.api.calls import PREFIX, track
 from tests.factories import signal_data
@@ -225,7 +225,7 @@ def test_writers_go_on_while_old_rows_are_deleted(postgresql_url: str, monkeypat
         while True:
             with watcher.connection() as connection:
                 connection.execute(text("SET LOCAL lock_timeout = '2s'"))
-                store(watcher, "user_interaction", interaction_row(created_at=time_source.epoch_us()))
+                intake.insert(connection, {"user_interaction": [interaction_row(created_at=time_source.epoch_us())]})
                 left = connection.scalar(select(func.count()).select_from(table).where(table.c.id <= 55))
             if left == 1:
                 break

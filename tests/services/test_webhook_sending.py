@@ -122,6 +122,12 @@ def test_an_answer_that_is_no_http_is_none(answer: bytes) -> None:
         send(url, b"{}", {}, allow_private=True)
 
 
+def test_a_receiver_without_tls_is_not_talked_to_in_plain(receiver: Receiver) -> None:
+    with pytest.raises(NotSentError, match="SSLError"):
+        send(receiver.url.replace("http://", "https://"), b"{}", {}, allow_private=True)
+    assert receiver.bodies == []
+
+
 def test_interim_answers_are_passed_over_and_a_long_body_is_not_read() -> None:
     def act(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n")
