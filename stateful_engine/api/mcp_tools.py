@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+from pydantic import BaseModel
+
 from stateful_engine.access import Principal
 from stateful_engine.api.bodies import infinite_numbers
 from stateful_engine.api.contract import Call, Nothing, Operation
@@ -18,6 +20,7 @@ from stateful_engine.api.json_schemas import Components, Schema, inlined, plain,
 from stateful_engine.api.openapi import flat_body
 from stateful_engine.api.schemas import Envelope
 from stateful_engine.api.validation import check_body, refuse
+from stateful_engine.domain.vocabulary import InteractionSource
 from stateful_engine.errors import Fault
 from stateful_engine.request_info import RequestInfo
 
@@ -69,7 +72,10 @@ def _input_schema(operation: Operation, known: Components) -> Schema:
         schemas.append(plain(tidy(operation.query_model.model_json_schema())))
     if operation.body_model is not None:
         body = plain(inlined(known.reference(operation.body_model), known.schemas))
-        schemas.append(flat_body(operation, body))
+        body = flat_body(operation, body)
+        for name, value in _by_mcp(operation.body_model).items():
+            body["properties"][name] = {**body["properties"][name], "default": value}
+        schemas.append(body)
     return {
         "type": "object",
         "properties": {name: value for schema in schemas for name, value in schema["properties"].items()},
@@ -90,7 +96,20 @@ def _output_schema(operation: Operation, known: Components) -> Schema:
     schema = inlined(known.reference(operation.response_model), known.schemas)  # type: ignore[arg-type]
     kept = {name: value for name, value in schema["properties"].items() if name not in ENVELOPE}
     required = [name for name in schema.get("required", []) if name not in ENVELOPE]
-    return {**schema, "properties": kept, "required": required}
+    bare: Schema = _undescribed({**schema, "properties": kept, "required": required})
+    return bare
+
+
+def _undescribed(schema: Any) -> Any:
+    """The schema without the descriptions: clients check answers by it, and a model reads the answers themselves."""
+    if isinstance(schema, list):
+        return [_undescribed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    bare = {key: _undescribed(value) for key, value in schema.items() if key not in {"description", "properties"}}
+    if isinstance(schema.get("properties"), dict):
+        bare["properties"] = {name: _undescribed(value) for name, value in schema["properties"].items()}
+    return bare
 
 
 def read_call(
@@ -104,7 +123,7 @@ def read_call(
     else:
         names = operation.query_model.model_fields
         query_fields = {name: value for name, value in rest.items() if name in names}
-        body_fields = {name: value for name, value in rest.items() if name not in names}
+        body_fields = _by_mcp(operation.body_model) | {name: rest[name] for name in rest if name not in names}
     query, wrong = check_body(operation.query_model, query_fields)
     faults = [*faults, *wrong, *_unwanted(operation, rest), *infinite_numbers(arguments)]
     body: Any = Nothing()
@@ -113,6 +132,12 @@ def read_call(
         faults += [*wrong, *(operation.check_body(body_fields) if operation.check_body else ())]
     refuse(faults, missing_code=operation.missing_code)
     return Call(path, query, body, body_fields, info, principal)
+
+
+def _by_mcp(model: type[BaseModel]) -> dict[str, Any]:
+    """What a body says that names no door: that somebody acted through this one."""
+    field = model.model_fields.get("source")
+    return {"source": InteractionSource.MCP.value} if field and field.default == InteractionSource.API.value else {}
 
 
 def _path(operation: Operation, arguments: Mapping[str, Any]) -> tuple[dict[str, str], list[Fault]]:

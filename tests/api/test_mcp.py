@@ -355,6 +355,8 @@ def test_every_operation_is_a_tool_with_its_schemas_and_hints(client: FlaskClien
         assert sum(map(len, parts)) == len(tool["inputSchema"]["properties"]), "two arguments of one name"
         assert tool["annotations"]["readOnlyHint"] is operation.read_only
         assert tool["annotations"]["destructiveHint"] is operation.consequential
+    assert len(legacy(client, "tools/list").text) < 100_000
+    assert tools["executeSignal"]["inputSchema"]["properties"]["source"]["default"] == "MCP"
     assert tools["executeSignal"]["annotations"]["idempotentHint"] is True
     assert tools["cleanup"]["annotations"]["destructiveHint"] is True
 
@@ -365,6 +367,7 @@ def test_a_signal_is_tracked_followed_and_reported_by_tools(client: FlaskClient)
     executed = call(client, "executeSignal", {"signal_id": signal_id, "execution_price": 101.0})
     ended = call(client, "recordOutcome", {"signal_id": signal_id, "outcome": "WIN", "pnl_percentage": 2.5})
     shown = call(client, "getSignal", {"signal_id": signal_id})
+    acts = call(client, "getInteractions", {"signal_id": signal_id})["structuredContent"]["interactions"]
     listing = call(client, "getSignalHistory", {"symbol": "BTC/USDT", "limit": 5, "days": "0"})
     report = call(client, "getSignalAnalytics", {"days": 7})
 
@@ -374,6 +377,7 @@ def test_a_signal_is_tracked_followed_and_reported_by_tools(client: FlaskClient)
         assert not {"api_version", "processing_time_ms"} & set(result["structuredContent"])
     assert shown["structuredContent"]["signal"]["outcome"] == "WIN"
     assert shown["structuredContent"]["signal"]["source"] == "MCP"
+    assert {act["interaction_source"] for act in acts} == {"MCP"}
     assert listing["structuredContent"]["total_returned"] == 1
     assert report["structuredContent"]["analytics"]["winning_signals"] == 1
 
