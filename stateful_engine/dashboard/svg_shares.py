@@ -113,10 +113,14 @@ def histogram(
     title: str = "How results are spread",
     empty: str = "No signal was closed in this period.",
 ) -> Markup:
-    """How often results of each size occurred; bins right of 0 are gains, left of it hatched losses."""
+    """How often results of each size occurred; bins right of 0 are gains, left of it hatched losses.
+
+    Empty bins at both ends are left out, but for one.
+    """
     total = sum(one.count for one in bins)
     if not total:
         return nothing(empty)
+    bins = _filled(bins)
     most = max(one.count for one in bins)
     marks = ticks(0, most, 4)
     up = Scale(0, marks[-1], HEIGHT - BOTTOM, TOP)
@@ -130,6 +134,12 @@ def histogram(
     fullest = max(bins, key=lambda one: one.count)
     told = f"{total} results; most often {_span(fullest, unit)} with {fullest.count}."
     return chart(WIDTH, HEIGHT, parts, kind="histogram", title=title, desc=told)
+
+
+def _filled(bins: Sequence[Bin]) -> Sequence[Bin]:
+    """The bins from before the first filled one to after the last."""
+    places = [place for place, one in enumerate(bins) if one.count]
+    return bins[max(places[0] - 1, 0) : places[-1] + 2]
 
 
 def _count_line(mark: float, up: Scale) -> Markup:

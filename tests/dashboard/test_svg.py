@@ -147,6 +147,11 @@ def test_losses_are_hatched_in_the_histogram_and_so_are_ambiguous_outcomes():
     assert "30 (58.8 %)" in texts(CHARTS["outcome_mix"])
 
 
+def test_empty_ends_of_a_histogram_take_no_room():
+    bins = [svg.Bin(low, low + 1, int(low in {2, 4})) for low in range(-20, 20)]
+    assert [found for found in texts(svg.histogram(bins)) if found[0] in "+−"] == ["+1", "+2", "+3", "+4", "+5"]
+
+
 def test_hatching_stays_inside_its_rectangle():
     numbers = [float(found) for found in re.findall(r"-?[\d.]+", hatching(10, 20, 30, 12))]
     assert min(numbers[0::2]) >= 10 and max(numbers[0::2]) <= 40

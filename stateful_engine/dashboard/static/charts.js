@@ -54,6 +54,7 @@
     height: width < 480 ? 260 : 340,
     tzDate: (seconds) => window.uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
     cursor: { y: false, points: { size: 7 } },
+    hooks: { ready: [(plot) => plot.setLegend({ idx: plot.data[0].length - 1 })] },
     // The drawdown hangs in the lowest quarter of the picture, the lines stand in the rest.
     scales: {
       x: { time: true },
