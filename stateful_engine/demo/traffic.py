@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from stateful_engine import (
     ConflictError,
@@ -45,6 +45,13 @@ READERS = 40
 CLICK_SHARE, EXECUTION_SHARE, FEEDBACK_SHARE, FAILURE_SHARE = 0.7, 0.65, 0.12, 0.04
 
 
+class Seen(NamedTuple):
+    """Who looked at a signal, and when."""
+
+    reader: str
+    moment: datetime
+
+
 def play(store: CandleStore, *, signals: int, seed: int, days: int = 30) -> Counter[str]:
     """Play `signals` signals of the last `days` days and what followed them; counts by kind.
 
@@ -55,13 +62,20 @@ def play(store: CandleStore, *, signals: int, seed: int, days: int = 30) -> Coun
     experiments = Experiments()
     _begin_experiment(experiments, days)
     told = [_tell(scene, experiments, dice, counts) for scene in _scenes(store, dice, signals, days)]
-    if not current_runtime().flush(FLUSH_SECONDS):
-        raise StorageUnavailableError("the database does not take the records; look at `flask stateful doctor`")
-    for scene in told:
-        _follow(scene, dice, counts)
+    _stored()
+    seen = [_look(scene, dice, counts) for scene in told]
+    _stored()
+    for scene, reader in zip(told, seen, strict=True):
+        _act(scene, reader, dice, counts)
     _close(store, days, [scene.signal_id for scene in told], counts)
     talk(told, dice, counts)
     return counts
+
+
+def _stored() -> None:
+    """Wait until what was recorded is in the database, so that what follows finds it."""
+    if not current_runtime().flush(FLUSH_SECONDS):
+        raise StorageUnavailableError("the database does not take the records; look at `flask stateful doctor`")
 
 
 # What was said
@@ -166,30 +180,36 @@ def _caller(source: str, dice: random.Random) -> dict[str, Any]:
 # What followed
 
 
-def _follow(scene: Played, dice: random.Random, counts: Counter[str]) -> None:
-    """Views, clicks and an execution, as far as they lie before now."""
+def _look(scene: Played, dice: random.Random, counts: Counter[str]) -> Seen:
+    """Views and clicks, as far as they lie before now."""
     reader = f"demo-reader-{dice.randrange(READERS)}"
-    seen = scene.moment + timedelta(seconds=dice.uniform(5, 600))
-    if dice.random() < CLICK_SHARE and _happened(seen):
-        _look(scene.signal_id, reader, seen, dice, counts)
-    acted = seen + timedelta(seconds=dice.uniform(5, 900))
-    if scene.analysis.action is not Action.HOLD and dice.random() < EXECUTION_SHARE and _happened(acted):
-        with at(acted):
-            price = rounded(scene.analysis.entry * dice.uniform(0.9995, 1.0005))
-            track_signal_execution(scene.signal_id, price, source=dice.choice(("TELEGRAM", "WEB")), user_id=reader)
-        counts["executions"] += 1
+    moment = scene.moment + timedelta(seconds=dice.uniform(5, 600))
+    if dice.random() < CLICK_SHARE and _happened(moment):
+        with at(moment):
+            _touch(scene.signal_id, reader, dice, counts)
+    return Seen(reader, moment)
 
 
-def _look(signal_id: str, reader: str, moment: datetime, dice: random.Random, counts: Counter[str]) -> None:
-    with at(moment):
-        if dice.random() < 0.5:
-            track_telegram_click(signal_id, chat_id=dice.randrange(10**6, 10**7), username=reader, user_id=reader)
-        else:
-            log_user_interaction(signal_id, dice.choice(("VIEW", "CLICK", "SHARE")), "WEB", reader)
-        if dice.random() < FEEDBACK_SHARE:
-            log_user_interaction(signal_id, "FEEDBACK", "WEB", reader, {"rating": dice.randint(1, 5)})
-            counts["interactions"] += 1
+def _touch(signal_id: str, reader: str, dice: random.Random, counts: Counter[str]) -> None:
+    if dice.random() < 0.5:
+        track_telegram_click(signal_id, chat_id=dice.randrange(10**6, 10**7), username=reader, user_id=reader)
+    else:
+        log_user_interaction(signal_id, dice.choice(("VIEW", "CLICK", "SHARE")), "WEB", reader)
+    if dice.random() < FEEDBACK_SHARE:
+        log_user_interaction(signal_id, "FEEDBACK", "WEB", reader, {"rating": dice.randint(1, 5)})
+        counts["interactions"] += 1
     counts["interactions"] += 1
+
+
+def _act(scene: Played, seen: Seen, dice: random.Random, counts: Counter[str]) -> None:
+    """An execution, when there is something to execute and time for it."""
+    moment = seen.moment + timedelta(seconds=dice.uniform(5, 900))
+    if scene.analysis.action is Action.HOLD or dice.random() >= EXECUTION_SHARE or not _happened(moment):
+        return
+    with at(moment):
+        price = rounded(scene.analysis.entry * dice.uniform(0.9995, 1.0005))
+        track_signal_execution(scene.signal_id, price, source=dice.choice(("TELEGRAM", "WEB")), user_id=seen.reader)
+    counts["executions"] += 1
 
 
 def _close(store: CandleStore, days: int, signal_ids: list[str], counts: Counter[str]) -> None:

@@ -96,6 +96,8 @@ def test_traffic_is_played_once_only_where_that_is_asked_for(host: Flask) -> Non
     assert commands.invoke(args=["demo-traffic", "--signals", "3", "--once"]).output.startswith("Played 3 signals")
     repeated = commands.invoke(args=["demo-traffic", "--signals", "3", "--once"])
     assert repeated.output == "There are signals already; nothing played.\n"
+    led = commands.invoke(args=["demo-traffic", "--once", "--port", "5017"])
+    assert led.output == repeated.output + commands.invoke(args=["demo-urls", "--port", "5017"]).output
 
 
 def test_traffic_without_our_tables_names_the_command_that_makes_them(empty_database_url: str, tmp_path: Path) -> None:
