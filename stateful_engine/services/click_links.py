@@ -19,6 +19,7 @@ from stateful_engine.domain.link_targets import is_allowed
 from stateful_engine.errors import Fault, InvalidInputError, NotFoundError
 from stateful_engine.installation import key_for
 from stateful_engine.services import inputs
+from stateful_engine.storage.base import SHORT_TEXT
 
 if TYPE_CHECKING:
     from stateful_engine.config import Settings
@@ -60,7 +61,7 @@ class ClickLinks:
             detail = "the target of a click link is not allowed; add its host to STATEFUL_LINK_TARGETS"
             raise InvalidInputError(detail, errors=(Fault("/target", detail, "NOT_ALLOWED"),))
         person = self._people.of(inputs.text(click.user_id))
-        said = [click.signal_id, click.target, person, _until(expires), click.source]
+        said = [inputs.text(click.signal_id, most=SHORT_TEXT), click.target, person, _until(expires), click.source]
         token = self._serializer().dumps(said)
         return f"{base.rstrip('/')}{self._settings.url_prefix}{PATH}{token}"
 

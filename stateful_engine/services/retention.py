@@ -79,23 +79,34 @@ class Retention:
         then say what the rows that are left say; without `rollups` they still count what the person did, without a
         name. Doing it again changes nothing.
         """
-        names = self.names_of(user_id)
+        names, seen = self.names_of(user_id), self._newest_ids()
         deleted = self._without(names, dry_run=dry_run, rollups=rollups)
         mark = f"{rollup_forgetting.FORGOTTEN}{secrets.token_hex(6)}"
         found = {name: self._scrubbed(tables.table(name), names, mark, dry_run=dry_run) for name in forgetting.SEARCHED}
         anonymised = {name: count for name, count in found.items() if count}
         if not dry_run:
             # A batch that another process had in hand when this began may have been stored since.
-            again = self._without(names, dry_run=False, rollups=rollups)
+            again = self._without(names, dry_run=False, rollups=rollups, newer_than=seen)
             deleted = {name: count + again[name] for name, count in deleted.items()}
             self._forget_names(names)
         self._announce({**deleted, **anonymised}, dry_run=dry_run)
         return Forgotten(deleted, anonymised)
 
-    def _without(self, names: Sequence[str], *, dry_run: bool, rollups: bool) -> dict[str, int]:
+    def _newest_ids(self) -> dict[str, int]:
+        with self._database.reading() as session:
+            return {table.name: retention.newest_id(session, table) for table in retention.tables_of_people()}
+
+    def _without(
+        self, names: Sequence[str], *, dry_run: bool, rollups: bool, newer_than: Mapping[str, int] | None = None
+    ) -> dict[str, int]:
         """Delete the rows that name a person in a column of their own, children first; how many by table."""
         return {
-            table.name: self._of_person(table, names, dry_run=dry_run, rollups=rollups)
+            table.name: self._of_person(
+                table,
+                retention.of_user(table, names, after_id=(newer_than or {}).get(table.name)),
+                dry_run=dry_run,
+                rollups=rollups,
+            )
             for table in retention.tables_of_people()
         }
 
@@ -121,8 +132,7 @@ class Retention:
             rollup_forgetting.drop_figures_before(self._database, family, moment)
         return gone
 
-    def _of_person(self, table: Table, names: Sequence[str], *, dry_run: bool, rollups: bool) -> int:
-        condition = retention.of_user(table, names)
+    def _of_person(self, table: Table, condition: ColumnElement[bool], *, dry_run: bool, rollups: bool) -> int:
         if dry_run:
             return self._count(table, condition)
         family, gone, slots = self._counted(table.name), 0, set()
@@ -144,8 +154,11 @@ class Retention:
     def _deleted(
         self, table: Table, condition: ColumnElement[bool], *, discount: bool = False, of_person: bool = False
     ) -> Iterator[Sequence[Any]]:
-        """Delete all rows that meet a condition, batch by batch; at last those that others were busy with."""
-        for wait in (False, True):
+        """Delete all rows that meet a condition, batch by batch; at last those that others were busy with.
+
+        Rows of a person are few, and not every table finds them by an index: these are waited for at once.
+        """
+        for wait in (True,) if of_person else (False, True):
             rows: Sequence[Any] = range(retention.BATCH)
             while len(rows) == retention.BATCH:
                 with self._database.connection() as connection:

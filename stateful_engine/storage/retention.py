@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from stateful_engine.storage import conversations, forgetting, funnel, recommendations, rollups, tables
@@ -42,9 +42,15 @@ def _time_name(table: Table) -> str:
     return str(table.info.get("time", "created_at"))
 
 
-def of_user(table: Table, names: Collection[str]) -> ColumnElement[bool]:
-    """The rows that name a person, who may be known by several names."""
-    return table.c[next(name for name in PERSON_COLUMNS if name in table.c)].in_(names)
+def of_user(table: Table, names: Collection[str], *, after_id: int | None = None) -> ColumnElement[bool]:
+    """The rows that name a person, who may be known by several names; `after_id` leaves out those up to an id."""
+    named = table.c[next(name for name in PERSON_COLUMNS if name in table.c)].in_(names)
+    return named if after_id is None else and_(named, table.c.id > after_id)
+
+
+def newest_id(session: Session, table: Table) -> int:
+    """The highest id of a table; 0 when it is empty."""
+    return session.scalar(select(func.max(table.c.id))) or 0
 
 
 def tables_of_people() -> list[Table]:
