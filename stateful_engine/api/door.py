@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.access import NOBODY, Principal, authenticate, authorize, is_open
 from stateful_engine.api import envelope
 from stateful_engine.api.actions_lint import Problem, lint
 from stateful_engine.api.host_views import Views, view_paths
-from stateful_engine.api.limits import Limiter
 from stateful_engine.api.mcp import Mcp
 from stateful_engine.api.metrics import Metrics
 from stateful_engine.api.openapi import Document, actions_document, full_document
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flask import Flask, Request
 
     from stateful_engine.api.contract import Operation
+    from stateful_engine.api.limits import Limiter
     from stateful_engine.extension import Runtime
 
 
@@ -31,7 +32,8 @@ class Door:
         self._app = app
         self._runtime = runtime
         self._operations = operations
-        self._limiter = Limiter(runtime.settings)
+        self._limiter: Limiter | None = None
+        self._lock = threading.Lock()
         self.metrics = Metrics(runtime)
         self.mcp = Mcp(app, runtime, operations)
         self.keys = ApiKeys(runtime.database)
@@ -92,6 +94,15 @@ class Door:
         """Count one call; the default limit rests while the app is tested, a limit that was set never does."""
         if self._app.testing and "STATEFUL_RATE_LIMIT" not in self._app.config:
             return
-        allowance = self._limiter.count(request, principal)
+        allowance = self._counter().count(request, principal)
         if allowance is not None:
             envelope.timing().headers.update(allowance.headers)
+
+    def _counter(self) -> Limiter:
+        """What counts calls; loaded by the first one, since many hosts only record."""
+        with self._lock:
+            if self._limiter is None:
+                from stateful_engine.api.limits import Limiter
+
+                self._limiter = Limiter(self._runtime.settings)
+            return self._limiter
