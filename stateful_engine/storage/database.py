@@ -59,6 +59,7 @@ class Database:
         self._engine_factory = engine_factory
         self._auto_migrate = auto_migrate
         self._lock = threading.RLock()
+        self._writing = threading.RLock()
         self._base: Engine | None = None
         self._engine: Engine | None = None
         self._is_checked = False
@@ -134,11 +135,28 @@ class Database:
     def connection(self) -> Iterator[Connection]:
         """A connection inside a transaction that commits at the end of the block, for statements without the ORM."""
         engine = self.ready_engine()
-        with faults.translated(), engine.begin() as connection:
+        with self._turn_to_write(engine), faults.translated(), engine.begin() as connection:
             if engine.dialect.name == "sqlite":
-                engines.begin_immediate(connection)
+                engines.begin_immediate(connection, own=self.own)
             with rollups.kept_in_step(connection):
                 yield connection
+
+    @contextmanager
+    def _turn_to_write(self, engine: Engine) -> Iterator[None]:
+        """On SQLite the threads of a process write one after the other, so that the file is asked for by one only.
+
+        Whoever waited too long for a turn asks for the file all the same, as threads of other processes do.
+        """
+        if engine.dialect.name != "sqlite":
+            yield
+            return
+        turn = self._writing
+        has_turn = turn.acquire(timeout=engines.BUSY_MILLISECONDS / 1000)
+        try:
+            yield
+        finally:
+            if has_turn:
+                turn.release()
 
     @contextmanager
     def joined(self, session: Session) -> Iterator[Connection]:
@@ -209,6 +227,7 @@ class Database:
     def after_fork(self) -> None:
         """In a forked child: leave the parent's sockets alone and start with a pool of its own."""
         self._lock = threading.RLock()
+        self._writing = threading.RLock()
         if self._base is not None:
             self._base.dispose(close=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import sqlite3
 import tempfile
@@ -19,6 +20,8 @@ from stateful_engine.errors import ConfigurationError
 from stateful_engine.storage.base import loads
 
 BUSY_MILLISECONDS = 5000
+ASK_AGAIN = 0.0005, 0.005
+"""Between which seconds a writer asks again for SQLite's lock; chance keeps two of them out of step."""
 CONNECT_SECONDS = 5
 
 _REWRITTEN = {"postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2"}
@@ -158,12 +161,39 @@ def translation(schema: str | None) -> dict[str | None, str | None] | None:
     return None if schema is None else {None: schema}
 
 
-def begin_immediate(connection: Connection) -> None:
-    """Take SQLite's write lock now, so that a transaction never fails half-way for want of it."""
+def begin_immediate(connection: Connection, *, own: bool = False) -> None:
+    """Take SQLite's write lock now, so that a transaction never fails half-way for want of it.
+
+    On connections of our `own` it is asked for every few milliseconds: SQLite's own waiting sleeps longer each time and
+    starves beside a process that writes without a pause.
+    """
     driver: Any = connection.connection.dbapi_connection
     if getattr(driver, "in_transaction", False):
         connection.exec_driver_sql("ROLLBACK")
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if not own or not isinstance(driver, sqlite3.Connection):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        return
+    driver.execute("PRAGMA busy_timeout = 0")
+    try:
+        if not _begun(driver):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+    finally:
+        driver.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+
+
+def _begun(driver: sqlite3.Connection) -> bool:
+    """Begin as soon as nobody else writes; False when that took too long, or something else is in the way."""
+    deadline = time.monotonic() + BUSY_MILLISECONDS / 1000
+    while time.monotonic() < deadline:
+        try:
+            driver.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                return False
+            time.sleep(random.uniform(*ASK_AGAIN))
+        else:
+            return True
+    return False
 
 
 def is_same_database(one: Engine, other: Engine) -> bool:
