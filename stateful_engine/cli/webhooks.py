@@ -8,10 +8,12 @@ from flask.cli import with_appcontext
 from stateful_engine.cli.speaking import speaking
 from stateful_engine.cli.stopping import stop_on_signals
 from stateful_engine.domain.vocabulary import WebhookEvent
+from stateful_engine.errors import StorageUnavailableError
 from stateful_engine.globals import current_runtime
 from stateful_engine.services.webhooks import Webhooks
 
 EVERY_SECONDS = 1.0
+AWAY_SECONDS = 5.0
 
 
 @click.group("webhooks")
@@ -83,7 +85,14 @@ def deliver(once: bool) -> None:
     told = failed = 0
     with speaking(), stop_on_signals() as stop:
         while not stop.is_set():
-            done = _webhooks().deliver(stopped=stop.is_set)
+            try:
+                done = _webhooks().deliver(stopped=stop.is_set)
+            except StorageUnavailableError as error:
+                if once:
+                    raise
+                click.echo(f"trying again in a moment: {error.message}", err=True)
+                stop.wait(AWAY_SECONDS)
+                continue
             told, failed = told + done.delivered, failed + done.failed
             if once:
                 break

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal as signals_of_the_system
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +19,7 @@ from stateful_engine.domain.redaction import redact_text
 from stateful_engine.storage import tables
 from tests.api.calls import PREFIX, assert_refused, track
 from tests.api.test_mcp import call
+from tests.factories import ROOT
 from tests.webhook_receiver import Receiver, receiving
 
 if TYPE_CHECKING:
@@ -87,6 +91,33 @@ def _stop_after_the_first(receiver: Receiver) -> None:
     while not receiver.bodies:
         waited.wait(0.01)
     os.kill(os.getpid(), signals_of_the_system.SIGTERM)
+
+
+HOST = """
+from flask import Flask
+from stateful_engine import StatefulEngine
+
+def create_app():
+    app = Flask("host", instance_path={instance!r})
+    app.config["STATEFUL_DATABASE_URL"] = "postgresql://nobody@127.0.0.1:1/nothing"
+    StatefulEngine(app)
+    return app
+"""
+
+
+def test_the_deliverer_waits_for_a_database_that_is_away(tmp_path: Path) -> None:
+    (tmp_path / "host.py").write_text(HOST.format(instance=str(tmp_path)))
+    command = [sys.executable, "-m", "flask", "--app", str(tmp_path / "host.py"), "stateful", "webhooks", "deliver"]
+    once = subprocess.run([*command, "--once"], check=False, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert once.returncode == 1
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "trying again in a moment" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signals_of_the_system.SIGTERM)
+        told, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "delivered 0 messages" in told
 
 
 def test_webhooks_are_managed_over_http_and_the_secret_is_answered_once(

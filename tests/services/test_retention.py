@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask, jsonify
-from sqlalchemy import func, select, text, update
+from sqlalchemy import event, func, select, text, update
 
 from stateful_engine import (
     AnalyticsLogger,
@@ -172,6 +172,24 @@ def test_a_record_that_was_still_on_its_way_does_not_bring_the_person_back(runti
     assert (counts(runtime)["signal_history"], counts(runtime)["user_interaction"]) == (2, 1)
     runtime.recorder.record(waiting(ANN))
     assert counts(runtime)["user_interaction"] == 2
+
+
+def test_a_batch_that_another_process_had_in_hand_is_found_by_a_second_look(postgresql_url: str) -> None:
+    """The other process stores it when the forgetting has passed its table already."""
+    database, other = Database(postgresql_url), Database(postgresql_url)
+    late = [interaction_row(user_id=ANN)]
+
+    def store_late(_c: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if "trade_events" in statement and late:
+            store(other, "user_interaction", late.pop())
+
+    engine = database.ready_engine()
+    event.listen(engine, "before_cursor_execute", store_late)
+    done = Retention(database, on_change=lambda _: None).forget_user(ANN)
+    assert late == []
+    assert done.deleted["user_interaction"] == 1
+    other.dispose()
+    database.dispose()
 
 
 def test_records_that_were_set_aside_forget_the_person_too(runtime: Runtime) -> None:
