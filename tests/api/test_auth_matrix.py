@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stateful_engine.api.operations import OPERATIONS
+from stateful_engine.dashboard.pages import PAGES
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.services.api_keys import ApiKeys
 from tests.api.calls import GOOD_BODIES, PREFIX, UNKNOWN_ID
@@ -45,10 +46,8 @@ class Caller:
     headers: dict[str, str]
     scopes: frozenset[Scope] | None
 
-    def may(self, scope: Scope | None) -> bool:
-        if self.scopes is None:
-            return False
-        return scope is None or scope in self.scopes or Scope.ADMIN in self.scopes
+    def may(self, needed: set[Scope]) -> bool:
+        return self.scopes is not None and (needed <= self.scopes or Scope.ADMIN in self.scopes)
 
 
 @pytest.fixture
@@ -71,6 +70,7 @@ def callers(closed: Flask) -> list[Caller]:
         return {"Authorization": f"Bearer {text}"}
 
     every = [scope.value for scope in Scope]
+    reading = frozenset(scope for scope in Scope if scope.value.endswith(":read"))
     expired = keys.create("expired", every, expires_in=timedelta(0)).text
     gone = keys.create("revoked", every)
     keys.revoke(gone.key_id)
@@ -81,6 +81,7 @@ def callers(closed: Flask) -> list[Caller]:
         Caller("expired key", bearer(expired), None),
         Caller("revoked key", bearer(gone.text), None),
         *(Caller(one.value, bearer(keys.create(one.value, [one.value]).text), frozenset({one})) for one in Scope),
+        Caller("every reading scope", bearer(keys.create("reader", [one.value for one in reading]).text), reading),
     ]
 
 
@@ -100,12 +101,12 @@ def call(client: FlaskClient, rule: Rule, method: str, caller: Caller) -> TestRe
     return client.open(url, method=method, json=body, headers=caller.headers, buffered=True)
 
 
-def scope_of(rule: Rule) -> Scope | None:
-    """The scope that a rule asks for; None where any key that works will do."""
-    if rule.endpoint.startswith("stateful_engine_dashboard."):
-        return Scope.ANALYTICS_READ
+def scopes_of(rule: Rule) -> set[Scope]:
+    """The scopes that a rule asks for; none where any key that works will do."""
     name = rule.endpoint.rpartition(".")[2]
-    return next((operation.scope for operation in OPERATIONS if operation.name == name), None)
+    if rule.endpoint.startswith("stateful_engine_dashboard."):
+        return {Scope.ANALYTICS_READ, *(page.scope for page in PAGES if page.endpoint == name)}
+    return {operation.scope for operation in OPERATIONS if operation.name == name and operation.scope is not None}
 
 
 def check(rule: Rule, method: str, caller: Caller, answer: TestResponse) -> str:
@@ -119,7 +120,7 @@ def check(rule: Rule, method: str, caller: Caller, answer: TestResponse) -> str:
     if rule.endpoint == "stateful_engine.mcp" and method != "POST":
         assert answer.status_code == 405, what
         return "open to everybody"
-    if caller.may(scope_of(rule)):
+    if caller.may(scopes_of(rule)):
         assert answer.status_code not in {401, 403, 303}, what
         return "let in"
     if caller.scopes is not None:
