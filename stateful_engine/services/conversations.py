@@ -59,23 +59,35 @@ class ChatGPTLogger(Bound):
         self, user_id: Any, chat_id: Any = None, *, model: str | None = None, channel: str | None = None
     ) -> int:
         """Begin a conversation; returns its id."""
-        values = {
+        values = self._begun(user_id, chat_id, model=model, channel=channel)
+        with self._database.transaction() as session:
+            return conversations.start(session, values)
+
+    def _begun(
+        self, user_id: Any, chat_id: Any, *, model: str | None = None, channel: str | None = None
+    ) -> dict[str, Any]:
+        return {
             "user_id": self._person(user_id),
             "chat_id": self._anybody(chat_id),
             "started_at": clock.now(),
             "model": inputs.text(model),
             "channel": inputs.text(channel),
         }
-        with self._database.transaction() as session:
-            return conversations.start(session, values)
 
     def open_conversation(self, user_id: Any, chat_id: Any = None, **details: Any) -> int:
         """The conversation of a person in a chat that has not ended, also from before a restart, or a new one."""
+        values = self._begun(user_id, chat_id, **details)
         with self._database.transaction() as session:
-            known = conversations.find_open(session, self._person(user_id), self._anybody(chat_id))
-            if known is not None:
-                return known.id
-        return self.start_conversation(user_id, chat_id, **details)
+            conversations.hold(session, values["user_id"], values["chat_id"])
+            known = conversations.find_open(session, values["user_id"], values["chat_id"])
+            return conversations.start(session, values) if known is None else known.id
+
+    def find_open_conversation(self, user_id: Any, chat_id: Any = None, *, channel: str | None = None) -> int | None:
+        """As `open_conversation`, but None where there is none."""
+        person, chat = self._person(user_id), self._anybody(chat_id)
+        with self._database.reading() as session:
+            known = conversations.find_open(session, person, chat, channel=inputs.text(channel))
+            return None if known is None else known.id
 
     def log_message(
         self,
@@ -137,6 +149,15 @@ class ChatGPTLogger(Bound):
             if not conversations.exists(session, wanted):
                 raise unknown_conversation(conversation_id)
             rows = conversations.messages(session, wanted, after_id=after_id, limit=inputs.limit(limit, most=10_000))
+            return [_message_dict(row) for row in rows]
+
+    def get_recent_messages(self, conversation_id: int, limit: int = 40) -> list[dict[str, Any]]:
+        """The last messages in the order in which they were logged, as a model is given them."""
+        wanted = inputs.whole(conversation_id, "conversation_id")
+        with self._database.reading() as session:
+            if not conversations.exists(session, wanted):
+                raise unknown_conversation(conversation_id)
+            rows = conversations.newest_messages(session, wanted, limit=inputs.limit(limit, most=1000))
             return [_message_dict(row) for row in rows]
 
     def get_user_conversations(self, user_id: Any, limit: int = 10) -> list[dict[str, Any]]:

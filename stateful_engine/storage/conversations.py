@@ -94,11 +94,25 @@ def start(session: Session, values: Mapping[str, Any]) -> int:
     return row.id
 
 
-def find_open(session: Session, user_id: str, chat_id: str | None) -> Conversation | None:
-    """The newest conversation of a person in a chat that has not ended, or None."""
+def hold(session: Session, user_id: str, chat_id: str | None) -> None:
+    """Let nobody else begin a conversation of this person in this chat until the transaction ends."""
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(select(func.pg_advisory_xact_lock(func.hashtext(TABLE), func.hashtext(f"{user_id} {chat_id}"))))
+
+
+def find_open(
+    session: Session, user_id: str, chat_id: str | None, *, channel: str | None = None
+) -> Conversation | None:
+    """The newest conversation of a person in a chat (and on a channel) that has not ended, or None."""
+    on_channel = () if channel is None else (Conversation.channel == channel,)
     statement = (
         select(Conversation)
-        .where(Conversation.user_id == user_id, Conversation.chat_id == chat_id, Conversation.ended_at.is_(None))
+        .where(
+            Conversation.user_id == user_id,
+            Conversation.chat_id == chat_id,
+            Conversation.ended_at.is_(None),
+            *on_channel,
+        )
         .order_by(Conversation.id.desc())
         .limit(1)
     )
@@ -159,6 +173,14 @@ def messages(session: Session, conversation_id: int, *, after_id: int = 0, limit
         .limit(limit)
     )
     return session.scalars(statement).all()
+
+
+def newest_messages(session: Session, conversation_id: int, *, limit: int) -> Sequence[Message]:
+    """The last messages of a conversation in the order in which they were logged."""
+    statement = (
+        select(Message).where(Message.conversation_id == conversation_id).order_by(Message.id.desc()).limit(limit)
+    )
+    return list(reversed(session.scalars(statement).all()))
 
 
 def of_user(session: Session, user_id: str, limit: int) -> Sequence[Conversation]:

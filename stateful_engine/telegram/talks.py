@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from telegram import Message, Update
 
 MESSAGES_REMEMBERED = 40
-CONVERSATIONS_LOOKED_AT = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,25 +77,33 @@ class Talks:
 
     def _open(self, update: Update) -> int | None:
         who = self._bot.person(update)
-        known = self._bot.conversations.get_user_conversations(who.user_id, CONVERSATIONS_LOOKED_AT)
-        mine = (
-            one for one in known if one["chat_id"] == who.chat_id and one["channel"] == CHANNEL and not one["ended_at"]
-        )
-        return next((int(one["id"]) for one in mine), None)
+        return self._bot.conversations.find_open_conversation(who.user_id, who.chat_id, channel=CHANNEL)
 
     async def _answer(self, message: Message, conversation_id: int, text: str) -> None:
         history = await self._bot.in_thread(self._heard, conversation_id, text)
-        said = self._reply(history)
-        given = await said if inspect.isawaitable(said) else said
+        given = await self._asked(message, history)
+        if given is None:
+            return
         answer = Answer(given) if isinstance(given, str) else given
         await self._bot.in_thread(self._said, conversation_id, answer)
         for part in split(answer.text):
             await message.reply_text(part)
 
+    async def _asked(self, message: Message, history: History) -> Answer | str | None:
+        """What the host's model says; its failure goes to the application's error handlers, and the person is told."""
+        given: Answer | str | None = None
+        try:
+            said = self._reply(history)
+            given = await said if inspect.isawaitable(said) else said
+        finally:
+            if given is None:
+                await message.reply_text("This could not be answered right now; please try again.")
+        return given
+
     def _heard(self, conversation_id: int, text: str) -> list[dict[str, Any]]:
         """Log what a person said; returns what the model should know, with the words as they were said just now."""
         logger = self._bot.conversations
-        before = logger.get_conversation_history(conversation_id, 10_000)[-MESSAGES_REMEMBERED:]
+        before = logger.get_recent_messages(conversation_id, MESSAGES_REMEMBERED)
         logger.log_message(conversation_id, "user", redact_text(text))
         known = [{"role": one["role"], "content": one["content"]} for one in before]
         return [*known, {"role": "user", "content": text}]

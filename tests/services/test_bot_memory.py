@@ -112,6 +112,38 @@ def test_a_conversation_goes_on_after_a_restart(tmp_path: Path) -> None:
     assert ChatGPTLogger(path).open_conversation(1, 2) != first
 
 
+def test_many_that_open_a_conversation_at_once_open_one(database_url: str) -> None:
+    found: list[int] = []
+    start = threading.Barrier(8)
+
+    def opened() -> None:
+        start.wait()
+        found.append(ChatGPTLogger(database_url=database_url).open_conversation(1, 2, channel="telegram"))
+
+    threads = [threading.Thread(target=opened) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    logger = ChatGPTLogger(database_url=database_url)
+    assert logger.find_open_conversation(1, 2, channel="telegram") == found[0]
+    assert logger.find_open_conversation(1, 2, channel="web") is None
+    assert logger.find_open_conversation(1, 3) is None
+
+
+def test_a_model_is_given_the_last_messages_however_long_the_talk(database_url: str) -> None:
+    logger = ChatGPTLogger(database_url=database_url)
+    conversation_id = logger.start_conversation(1)
+    for number in range(7):
+        logger.log_message(conversation_id, "user", f"message {number}")
+    recent = logger.get_recent_messages(conversation_id, 3)
+    assert [one["content"] for one in recent] == ["message 4", "message 5", "message 6"]
+    with pytest.raises(NotFoundError, match="start_conversation"):
+        logger.get_recent_messages(404)
+
+
 def test_conversations_that_nobody_writes_in_end_by_themselves(database_url: str, clock: Any) -> None:
     logger = ChatGPTLogger(database_url=database_url)
     stale = logger.start_conversation(1, 1)

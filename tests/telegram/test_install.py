@@ -319,6 +319,28 @@ def test_a_conversation_goes_on_after_a_restart(stage: Stage) -> None:
     assert stage.api.made("sendMessage")[0]["text"] == "1: Gold?"
 
 
+def test_a_model_that_fails_is_told_to_the_person_and_to_the_hosts_error_handlers(stage: Stage) -> None:
+    failures: list[str] = []
+
+    async def note(_update: Any, context: Any) -> None:
+        failures.append(type(context.error).__name__)
+
+    def broken(_history: Any) -> str:
+        raise TimeoutError
+
+    def prepare(application: Any, _bot: Any) -> None:
+        application.add_error_handler(note)
+
+    bot = stage.play(message("/chatgpt Gold?"), reply=broken, prepare=prepare)
+    assert failures == ["TimeoutError"]
+    assert [sent["text"] for sent in stage.api.made("sendMessage")] == [
+        "This could not be answered right now; please try again."
+    ]
+    [conversation] = bot.conversations.get_user_conversations(BIG_ID)
+    assert conversation["message_count"] == 1
+    assert conversation["ended_at"] is None
+
+
 def test_after_done_the_bot_is_silent(stage: Stage) -> None:
     stage.play(message("/chatgpt"), reply=count_messages)
     stage.play(message("/done"), reply=count_messages)
