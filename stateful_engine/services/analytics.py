@@ -29,7 +29,7 @@ from stateful_engine.services import (
     report_queries,
     report_signals,
 )
-from stateful_engine.storage import rollup_marks, rollup_reading
+from stateful_engine.storage import funnel_days, rollup_marks, rollup_reading
 from stateful_engine.storage.rollup_measures import INTERACTIONS, QUERIES, SIGNALS, Family
 from stateful_engine.storage.rollup_reading import View, Window
 
@@ -55,6 +55,9 @@ TABLES_OF_REPORT: Mapping[str, tuple[Family, ...]] = {
     "interactions": (INTERACTIONS,),
 }
 """What each report is read from; the first is counted by its window."""
+
+FOLLOWED = ("funnel", "overview")
+"""Reports that follow signals on their way."""
 
 
 class Analytics:
@@ -186,6 +189,8 @@ class Analytics:
 
     def _made(self, kind: str, make: Make, days: int, days_ago: int) -> Report:
         families = TABLES_OF_REPORT[kind]
+        if kind in FOLLOWED:
+            funnel_days.catch_up(self._database, clock.epoch_us() - days * LENGTH[Grain.DAY] if days else None)
         with rollup_reading.view(self._database, *families) as view:
             now = clock.epoch_us()
             end = now + 1 - days_ago * LENGTH[Grain.DAY]

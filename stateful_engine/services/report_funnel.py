@@ -9,18 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from stateful_engine.services.report_figures import interval, percent, rounded, shown
-from stateful_engine.storage import funnel
-from stateful_engine.storage.funnel import Stage
+from stateful_engine.domain import amounts
+from stateful_engine.services.report_figures import interval, nearest_rank, percent, rounded, shown
+from stateful_engine.storage import funnel, funnel_days
+from stateful_engine.storage.funnel import Bins, Cells, Stage
 from stateful_engine.storage.rollup_reading import View, Window
 from stateful_engine.storage.rollup_sql import Where
 
 STEPS = ("generated", "seen", "executed", "closed")
 
 MOST_FOLLOWED = 200_000
-"""Of more signals nobody waits for a count of those that were only seen."""
+"""Of more signals that meet a condition nobody waits for a count of those that were only seen."""
 
-EVERY: Where = ("1 = 1", {})
+FEW_SIGNALS = 2000
+"""Up to so many signals medians are exact, beyond they come from bins of at most 2.5 %."""
+
+Stages = dict[str, list[Stage]]
+"""Stages by source."""
 
 
 def report(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
@@ -30,37 +35,45 @@ def report(view: View, window: Window, only: Where | None, *, days: int) -> dict
     through which they first came to it.
     """
     where = window.where(*([only] if only else []))
-    sources = _by_source(funnel.stages(view.connection, where, by_source=True))
+    found = funnel_days.read(view.connection, window) if only is None else funnel.cells(view.connection, where)
+    sources, doors = (_binned(found, kind) for kind in (funnel.SIGNAL, funnel.VISIT))
+    together = _binned(_together(found), funnel.SIGNAL)
+    if _count(together) <= FEW_SIGNALS:
+        exact = _by_source(funnel.stages(view.connection, where, by_source=False))
+        if _count(exact) == _count(together):
+            sources = _by_source(funnel.stages(view.connection, where, by_source=True))
+            together, doors = exact, _by_source(funnel.visits(view.connection, where))
     return {
         "period_days": days,
-        "stages": _steps(funnel.stages(view.connection, where, by_source=False)),
-        "by_source": {shown(source): _steps(found) for source, found in sources.items()},
-        "by_door": {
-            shown(door): _visits(found) for door, found in _by_source(funnel.visits(view.connection, where)).items()
-        },
+        "stages": _steps(together.get("", [])),
+        "by_source": {shown(source): _steps(stages) for source, stages in sorted(sources.items())},
+        "by_door": {shown(door): _visits(stages) for door, stages in sorted(doors.items())},
     }
 
 
 def counts(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
-    """The stages of the report without their times, which cost far less; of very many signals `seen` is not told.
+    """The stages of the report without their times; of very many signals that meet a condition `seen` is not told."""
+    if only is None:
+        stages = _binned(_together(funnel_days.read(view.connection, window)), funnel.SIGNAL).get("", [])
+        known = {stage.step: stage.count for stage in stages}
+        reached: dict[str, int | None] = {step: known.get(step, 0) for step in STEPS}
+    else:
+        reached = _reached(view, window, only)
+    told = [(stage, count) for stage, count in reached.items() if count is not None]
+    before = [told[0][1], *(count for _, count in told)]
+    return {
+        "period_days": days,
+        "stages": [_counted(stage, count, told[0][1], before[place]) for place, (stage, count) in enumerate(told)],
+    }
 
-    Only who has seen signals without acting on them is looked up signal by signal. Rows that are gone count nowhere, as
-    in the report: a window with such rows is read from those that are left.
-    """
-    if only is None and (window.begin or 0) < view.mark.forgotten:
-        only = EVERY
+
+def _reached(view: View, window: Window, only: Where) -> dict[str, int | None]:
+    """How many signals that meet a condition came so far; who has only seen them is looked up one by one."""
     answer = view.read(window, ("executed_on",), only)
     generated, executed = answer.total["total"], answer.total["executed"]
     closed = sum(found["total"] for found in answer.splits.get("executed_on", {}).values())
-    where = window.where(*([only] if only else []))
-    seen = executed + funnel.only_seen(view.connection, where) if generated <= MOST_FOLLOWED else None
-    reached = {"generated": generated, "seen": seen, "executed": executed, "closed": closed}
-    told = [(stage, count) for stage, count in reached.items() if count is not None]
-    before = [generated, *(count for _, count in told)]
-    return {
-        "period_days": days,
-        "stages": [_counted(stage, count, generated, before[place]) for place, (stage, count) in enumerate(told)],
-    }
+    seen = executed + funnel.only_seen(view.connection, window.where(only)) if generated <= MOST_FOLLOWED else None
+    return {"generated": generated, "seen": seen, "executed": executed, "closed": closed}
 
 
 def _counted(stage: str, count: int, generated: int, before: int) -> dict[str, Any]:
@@ -74,8 +87,38 @@ def _counted(stage: str, count: int, generated: int, before: int) -> dict[str, A
     }
 
 
-def _by_source(stages: Iterable[Stage]) -> dict[str, list[Stage]]:
-    found: dict[str, list[Stage]] = {}
+def _count(together: Stages) -> int:
+    return sum(stage.count for stage in together.get("", []) if stage.step == STEPS[0])
+
+
+def _together(cells: Cells) -> Cells:
+    """The cells of signals from all sources as one."""
+    found: Cells = {}
+    for (kind, _, step), bins in cells.items():
+        if kind == funnel.SIGNAL:
+            funnel.add_cells(found, ((kind, "", step, label, *figures) for label, figures in bins.items()))
+    return found
+
+
+def _binned(cells: Cells, kind: str) -> Stages:
+    found: Stages = {}
+    for (each, source, step), bins in cells.items():
+        if each == kind:
+            stage = Stage(source, step, sum(count for count, _ in bins.values()), _median(bins))
+            found.setdefault(source, []).append(stage)
+    return found
+
+
+def _median(bins: Bins) -> float | None:
+    """The mean of the bin that the middle is in, in seconds; None for steps without a time."""
+    timed = sorted((amounts.bin_begin(label), label) for label in bins if label)
+    ascending = [(bins[label][1] / bins[label][0], bins[label][0]) for _, label in timed]
+    middle = nearest_rank(ascending, 50)
+    return None if middle is None else middle / 1e6
+
+
+def _by_source(stages: Iterable[Stage]) -> Stages:
+    found: Stages = {}
     for stage in stages:
         found.setdefault(stage.source, []).append(stage)
     return found

@@ -16,7 +16,7 @@ from stateful_engine.domain import clock
 from stateful_engine.domain.periods import Grain, period_of
 from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
-from stateful_engine.storage import forgetting, funnel, retention, rollup_forgetting, rollup_upkeep, tables
+from stateful_engine.storage import forgetting, funnel, funnel_days, retention, rollup_forgetting, rollup_upkeep, tables
 from stateful_engine.storage.base import SHORT_TEXT
 from stateful_engine.storage.rollup_measures import FAMILIES, Family
 
@@ -180,6 +180,7 @@ class Retention:
     def _forget_names(self, names: Sequence[str]) -> None:
         with self._database.connection() as connection:
             for name in names:
+                funnel_days.mark_of_user(connection, name)
                 funnel.forget_user(connection, name)
                 for family in FAMILIES.values():
                     rollup_forgetting.forget_name(connection, family, name)

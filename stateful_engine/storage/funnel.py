@@ -12,7 +12,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from stateful_engine.domain.periods import LENGTH, Grain
 from stateful_engine.domain.vocabulary import InteractionType
+from stateful_engine.storage.rollup_expressions import latency_bin
 from stateful_engine.storage.rollup_measures import Row, label, moment_of
 from stateful_engine.storage.rollup_sets import stored_text
 from stateful_engine.storage.rollup_sql import Where, moment_sql, run, run_in
@@ -25,6 +27,8 @@ Step = tuple[int, str]
 
 Steps = dict[tuple[str, str], dict[str, Step]]
 """The first `seen` and `executed` by signal and user."""
+
+_DAY = LENGTH[Grain.DAY]
 
 _STEP_OF = {
     InteractionType.VIEW.value: "seen",
@@ -114,29 +118,30 @@ def stages(connection: Connection, where: Where, *, by_source: bool) -> list[Sta
     Whoever executes a signal has seen it; only executed signals count as closed. `by_source` tells the signals apart by
     where they came from.
     """
-    source = "coalesce(source, '')" if by_source else "''"
-    found = run(connection, _stages(connection, where[0], source), where[1])
+    found = run(connection, _stages(connection, where[0], by_source=by_source) + _MEDIAN, where[1])
     return [Stage(row[0], row[1], row[2], _seconds(row[3])) for row in found]
 
 
-def _stages(connection: Connection, where: str, source: str) -> str:
+def _stages(connection: Connection, where: str, *, by_source: bool) -> str:
+    """The steps that signals took, as `took`: a row for each, with the time since the step before."""
+    source = "coalesce(source, '')" if by_source else "''"
     made, executed = (moment_sql(connection, column) for column in ("created_at", "coalesce(executed_at, created_at)"))
     closed = moment_sql(connection, "coalesce(closed_at, updated_at, created_at)")
     return (
-        f"WITH made AS (SELECT signal_id, {source} AS source, {made} AS at, "
+        f"WITH made AS (SELECT signal_id, {source} AS source, {made} AS at, {made} / {_DAY} AS day, "
         f"CASE WHEN is_executed THEN {executed} END AS executed, "
         f"CASE WHEN is_executed AND outcome IN ('WIN', 'LOSS', 'BREAKEVEN') THEN {closed} END AS closed "
         f"FROM {{schema}}signal_history WHERE {where}), "
         "looks AS (SELECT signal_id, seen_at AS at FROM {schema}signal_funnel WHERE seen_at IS NOT NULL UNION ALL "
         "SELECT signal_id, executed_at FROM {schema}signal_funnel WHERE executed_at IS NOT NULL UNION ALL "
         "SELECT signal_id, executed FROM made WHERE executed IS NOT NULL), "
-        "seen AS (SELECT made.signal_id, made.source, made.at AS made, min(looks.at) AS at FROM made "
-        "JOIN looks ON looks.signal_id = made.signal_id GROUP BY made.signal_id, made.source, made.at), "
-        "took AS (SELECT source, 'generated' AS step, NULL AS seconds FROM made UNION ALL "
-        "SELECT source, 'seen', at - made FROM seen UNION ALL "
-        "SELECT made.source, 'executed', made.executed - seen.at FROM made JOIN seen "
-        "ON seen.signal_id = made.signal_id WHERE made.executed IS NOT NULL UNION ALL "
-        f"SELECT source, 'closed', closed - executed FROM made WHERE closed IS NOT NULL) {_MEDIAN}"
+        "seen AS (SELECT made.signal_id, made.day, made.source, made.at AS made, made.executed, min(looks.at) AS at "
+        "FROM made JOIN looks ON looks.signal_id = made.signal_id "
+        "GROUP BY made.signal_id, made.day, made.source, made.at, made.executed), "
+        "took AS (SELECT day, source, 'generated' AS step, NULL AS seconds FROM made UNION ALL "
+        "SELECT day, source, 'seen', at - made FROM seen UNION ALL "
+        "SELECT day, source, 'executed', executed - at FROM seen WHERE executed IS NOT NULL UNION ALL "
+        "SELECT day, source, 'closed', closed - executed FROM made WHERE closed IS NOT NULL) "
     )
 
 
@@ -164,17 +169,66 @@ def visits(connection: Connection, where: Where) -> list[Stage]:
 
     Each user counts once per signal; times are since the signal was made, and since it was seen.
     """
+    found = run(connection, _visits(connection, where[0]) + _MEDIAN, where[1])
+    return [Stage(row[0], row[1], row[2], _seconds(row[3])) for row in found]
+
+
+def _visits(connection: Connection, where: str) -> str:
+    """The steps that users took, as `took`."""
     made = moment_sql(connection, "created_at")
-    statement = (
-        f"WITH made AS (SELECT signal_id, {made} AS at FROM {{schema}}signal_history WHERE {where[0]}), "
-        "pairs AS (SELECT coalesce(f.seen_source, f.executed_source) AS source, made.at AS made, "
+    return (
+        f"WITH made AS (SELECT signal_id, {made} AS at, {made} / {_DAY} AS day "
+        f"FROM {{schema}}signal_history WHERE {where}), "
+        "pairs AS (SELECT made.day, coalesce(f.seen_source, f.executed_source) AS source, made.at AS made, "
         "coalesce(f.seen_at, f.executed_at) AS seen, f.executed_at AS executed "
         "FROM made JOIN {schema}signal_funnel AS f ON f.signal_id = made.signal_id), "
-        "took AS (SELECT source, 'seen' AS step, seen - made AS seconds FROM pairs UNION ALL "
-        f"SELECT source, 'executed', executed - seen FROM pairs WHERE executed IS NOT NULL) {_MEDIAN}"
+        "took AS (SELECT day, source, 'seen' AS step, seen - made AS seconds FROM pairs UNION ALL "
+        "SELECT day, source, 'executed', executed - seen FROM pairs WHERE executed IS NOT NULL) "
     )
-    found = run(connection, statement, where[1])
-    return [Stage(row[0], row[1], row[2], _seconds(row[3])) for row in found]
+
+
+SIGNAL, VISIT = "signal", "visit"
+"""Cells count signals by where they came from, and users by the door through which they came."""
+
+Bins = dict[str, tuple[int, int]]
+"""How many took a step, and how long together, by the bin of their time."""
+
+Cells = dict[tuple[str, str, str], Bins]
+"""Bins by kind, source and step."""
+
+
+def cells(connection: Connection, where: Where) -> Cells:
+    """How far the signals of a window came, in a form that can be added up: times by bins of at most 2.5 %."""
+    found: Cells = {}
+    for cells_of_day in cells_by_day(connection, where).values():
+        for key, bins in cells_of_day.items():
+            add_cells(found, ((*key, bin_of_time, *figures) for bin_of_time, figures in bins.items()))
+    return found
+
+
+def cells_by_day(connection: Connection, where: Where) -> dict[int, Cells]:
+    """The same for each day (since the epoch) on which signals were made."""
+    found: dict[int, Cells] = {}
+    ways = {SIGNAL: _stages(connection, where[0], by_source=True), VISIT: _visits(connection, where[0])}
+    for kind, way in ways.items():
+        statement = (
+            f"{way} SELECT day, '{kind}', source, step, {_BIN} AS bin, count(*), "
+            "CAST(coalesce(sum(seconds), 0) AS BIGINT) FROM took GROUP BY day, source, step, bin"
+        )
+        for day, *cell in run(connection, statement, where[1]):
+            add_cells(found.setdefault(day, {}), [cell])
+    return found
+
+
+_BIN = f"CASE WHEN seconds IS NULL THEN '' ELSE {latency_bin('seconds')} END"
+
+
+def add_cells(into: Cells, rows: Iterable[Any]) -> None:
+    """Add rows of kind, source, step, bin, count and microseconds to cells."""
+    for kind, source, step, bin_of_time, count, microseconds in rows:
+        bins = into.setdefault((kind, source, step), {})
+        known = bins.get(bin_of_time, (0, 0))
+        bins[bin_of_time] = known[0] + count, known[1] + microseconds
 
 
 def _seconds(microseconds: Any) -> float | None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.periods import LENGTH, Grain, ceil_to, floor_to, period_of, span
-from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
+from stateful_engine.storage import funnel, funnel_days, rollup_marks, rollup_sets, rollup_sql
 from stateful_engine.storage.rollup_marks import Mark
-from stateful_engine.storage.rollup_measures import INTERACTIONS, Family
+from stateful_engine.storage.rollup_measures import INTERACTIONS, SIGNALS, Family
 from stateful_engine.storage.rollup_sql import run
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def build(connection: Connection, family: Family, mark: Mark, *, progress: Progr
     rollup_sets.fill(connection, family, rollup_sql.created_between(since or None, None))
     if family is INTERACTIONS:
         funnel.rebuild(connection)
+    if family in (SIGNALS, INTERACTIONS):
+        funnel_days.reset(connection)
     rollup_marks.seal(connection, family, rollup_marks.renew(connection, family, mark))
 
 

@@ -22,10 +22,10 @@ from stateful_engine.domain.periods import (
     period_of,
     span,
 )
-from stateful_engine.storage import funnel, rollup_marks, rollup_sets, rollup_sql
+from stateful_engine.storage import funnel, funnel_days, rollup_marks, rollup_sets, rollup_sql
 from stateful_engine.storage.rollup_build import Progress, silent
 from stateful_engine.storage.rollup_marks import COARSE, Mark
-from stateful_engine.storage.rollup_measures import ALL, INTERACTIONS, Family
+from stateful_engine.storage.rollup_measures import ALL, INTERACTIONS, SIGNALS, Family
 from stateful_engine.storage.rollup_sql import run
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ class Difference:
     surplus: int
 
     def __str__(self) -> str:
-        return f"{self.table}: {self.grain.lower()} of {self.begin}, {self.what}: {self.surplus:+d}"
+        where = f"{self.grain.lower()} of {self.begin}, " if self.grain else ""
+        return f"{self.table}: {where}{self.what}: {self.surplus:+d}"
 
 
 def differences(connection: Connection, family: Family, *, progress: Progress = silent) -> Iterator[Difference]:
@@ -63,6 +64,10 @@ def differences(connection: Connection, family: Family, *, progress: Progress = 
         wrong = funnel.differing(connection)
         if wrong:
             yield Difference("signal_funnel", "", "", "rows that differ from the interactions", wrong)
+    if family is SIGNALS:
+        wrong = funnel_days.differing(connection)
+        if wrong:
+            yield Difference("rollup_funnel", "", "", "days that differ from their signals", wrong)
 
 
 def _seasons(connection: Connection, family: Family, since: int) -> list[tuple[int, int]]:

@@ -179,7 +179,7 @@ def _query_facts(sql: Sql) -> Facts:
             "endpoint": sql.label("endpoint", SHORT_TEXT),
             "status": f"coalesce(CAST(response_status AS TEXT), '{NOTHING}')",
             "model": sql.label("ai_model_used"),
-            "latency": f"CASE WHEN latency_amount IS NOT NULL THEN {_latency_bin('latency_amount')} END",
+            "latency": f"CASE WHEN latency_amount IS NOT NULL THEN {latency_bin('latency_amount')} END",
         },
     )
 
@@ -191,7 +191,7 @@ def _countable(column: str) -> str:
     return f"{column} BETWEEN -{amounts.MAX_TOKENS} AND {amounts.MAX_TOKENS}"
 
 
-def _latency_bin(latency: str) -> str:
+def latency_bin(latency: str) -> str:
     """As `amounts.latency_bin`."""
     digits = f"CAST(CASE WHEN {latency} < 0 THEN 0 ELSE {latency} END AS TEXT)"
     lead = f"CAST(substr({digits}, 1, 3) AS INTEGER)"

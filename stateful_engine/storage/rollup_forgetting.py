@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stateful_engine.domain.periods import Grain, begin_of, ceil_to, end_of, floor_to, period_of
-from stateful_engine.storage import funnel, rollup_build, rollup_marks, rollup_sets, rollup_sql, rollups
+from stateful_engine.storage import funnel, funnel_days, rollup_build, rollup_marks, rollup_sets, rollup_sql, rollups
 from stateful_engine.storage.rollup_marks import Mark
-from stateful_engine.storage.rollup_measures import INTERACTIONS, Family
+from stateful_engine.storage.rollup_measures import INTERACTIONS, SIGNALS, Family
 from stateful_engine.storage.rollup_sql import run
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def keep_figures_before(connection: Connection, family: Family, cutoff: int) -> 
     """Before rows older than `cutoff` are deleted: say that they stay counted, and cannot be counted again."""
     mark = rollup_marks.claim(connection, family)
     if cutoff > mark.forgotten:
+        if family is SIGNALS:
+            funnel_days.count_before(connection, cutoff)
         rollup_marks.write_forgotten(connection, family, cutoff)
 
 
@@ -45,6 +47,10 @@ def drop_figures_before(database: Database, family: Family, cutoff: int) -> None
             rollup_marks.write_forgotten(connection, family, 0)
             if family is INTERACTIONS:
                 funnel.rebuild(connection)
+        if family is SIGNALS:
+            funnel_days.drop_before(connection, cutoff)
+        if family in (SIGNALS, INTERACTIONS):
+            funnel_days.reset(connection)
         _reseal(connection, family, mark)
 
 

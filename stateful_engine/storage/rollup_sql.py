@@ -118,6 +118,17 @@ def run_in(connection: Connection, statement: str, names: Sequence[str]) -> None
         connection.execute(clause, {"names": list(names[start : start + _AT_A_TIME])})
 
 
+def fetched_in(connection: Connection, statement: str, names: Sequence[str]) -> list[Any]:
+    """What a statement with `IN :names` says, some names at a time."""
+    clause = text(statement.replace("{schema}", schema_prefix(connection))).bindparams(
+        bindparam("names", expanding=True)
+    )
+    found: list[Any] = []
+    for start in range(0, len(names), _AT_A_TIME):
+        found += connection.execute(clause, {"names": list(names[start : start + _AT_A_TIME])})
+    return found
+
+
 def moment_sql(connection: Connection, column: str) -> str:
     """The expression for a time as microseconds since the epoch."""
     return Sql(connection.dialect.name).moment(column)

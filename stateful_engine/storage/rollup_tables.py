@@ -137,6 +137,24 @@ class RollupPending(Base):
     payload: Mapped[Any] = mapped_column(JsonStored)
 
 
+class RollupFunnel(Base):
+    """How far the signals of a day (since the epoch) came: how many took a step, and how long that took them together.
+
+    The kind `signal` counts signals by where they came from, `visit` users by the door through which they came; `bin`
+    is that of the time as `amounts.latency_bin` has it. A row of the kind `stale` says that the day is to be counted.
+    """
+
+    __tablename__ = "rollup_funnel"
+
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(Text, primary_key=True)
+    source: Mapped[str] = mapped_column(Text, primary_key=True)
+    step: Mapped[str] = mapped_column(Text, primary_key=True)
+    bin: Mapped[str] = mapped_column(Text, primary_key=True)
+    total: Mapped[int] = count()
+    microseconds: Mapped[int] = amount()
+
+
 class SignalFunnel(Base):
     """When one user first saw a signal and first acted on it, in microseconds; the earliest wins."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from stateful_engine.storage import rollup_build, rollup_check, rollup_marks, rollups
+from stateful_engine.storage import funnel_days, rollup_build, rollup_check, rollup_marks, rollups
 from stateful_engine.storage.rollup_build import Progress, silent
 from stateful_engine.storage.rollup_check import Difference
 from stateful_engine.storage.rollup_measures import FAMILIES, Family
@@ -36,6 +36,8 @@ def rebuild(database: Database, families: tuple[Family, ...] = ALL_FAMILIES, *, 
         with database.connection() as connection:
             rollup_build.begin(connection)
             rollup_build.build(connection, family, rollup_marks.claim(connection, family), progress=progress)
+    if families == ALL_FAMILIES:
+        funnel_days.catch_up(database, patience=float("inf"))
 
 
 def check(database: Database, *, most: int = 100, progress: Progress = silent) -> list[Difference]:

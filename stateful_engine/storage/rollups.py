@@ -16,8 +16,9 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
-from stateful_engine.storage import funnel, rollup_cells, rollup_marks, rollup_sets
-from stateful_engine.storage.rollup_measures import FAMILIES, INTERACTIONS, Cells, Family, Row, cells_of, merge
+from stateful_engine.domain.periods import LENGTH, Grain, begin_of
+from stateful_engine.storage import funnel, funnel_days, rollup_cells, rollup_marks, rollup_sets
+from stateful_engine.storage.rollup_measures import FAMILIES, INTERACTIONS, SIGNALS, Cells, Family, Row, cells_of, merge
 from stateful_engine.storage.rollup_sql import run
 
 if TYPE_CHECKING:
@@ -131,6 +132,16 @@ def settle(connection: Connection, family: Family, changes: Changes) -> None:
     rollup_cells.add(connection, family, changes.cells, sealed)
     rollup_sets.add(connection, changes.members, sealed)
     funnel.add(connection, changes.steps)
+    funnel_days.mark(connection, _days(connection, family, changes))
+
+
+def _days(connection: Connection, family: Family, changes: Changes) -> set[int]:
+    """The days whose signals have changed, or the way of one."""
+    if family is SIGNALS:
+        return {begin_of(hour) // LENGTH[Grain.DAY] for _, hour, _ in changes.cells}
+    if not changes.steps:
+        return set()
+    return funnel_days.days_of(connection, (signal_id for signal_id, _ in changes.steps))
 
 
 def _has_more_rows(connection: Connection, family: Family, count: int) -> bool:

@@ -213,14 +213,16 @@ def test_what_is_read_at_once_is_what_each_report_says(runtime: Runtime, clock: 
                 assert at_once["before"] == {key: before[key] for key in at_once["before"]}
 
 
-def test_of_very_many_signals_those_that_were_only_seen_are_not_looked_up(
+def test_of_very_many_filtered_signals_those_that_were_only_seen_are_not_looked_up(
     reader: FlaskClient, runtime: Runtime, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     play(runtime, clock, count=12)
     monkeypatch.setattr(report_funnel, "MOST_FOLLOWED", 11)
-    stages = runtime.analytics.overview(0)["funnel"]["stages"]
+    stages = runtime.analytics.overview(0, min_confidence=1)["funnel"]["stages"]
     assert [stage["stage"] for stage in stages] == ["generated", "executed", "closed"]
-    assert "those that were only seen are not counted" in reader.get("/state/?days=all").text
+    remark = "those that were only seen are not counted"
+    assert remark in reader.get("/state/?days=all&min_confidence=1").text
+    assert remark not in reader.get("/state/?days=all").text
 
 
 def test_figures_of_few_cases_are_faint_and_say_so(reader: FlaskClient, runtime: Runtime, clock: FakeClock) -> None:

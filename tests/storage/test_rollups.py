@@ -25,7 +25,7 @@ from stateful_engine.services import (
     report_signals,
 )
 from stateful_engine.services.retention import Retention
-from stateful_engine.storage import intake, rollup_reading, rollup_upkeep, signals
+from stateful_engine.storage import funnel_days, intake, rollup_reading, rollup_upkeep, signals
 from stateful_engine.storage.database import Database
 from stateful_engine.storage.rollup_measures import INTERACTIONS, QUERIES, SIGNALS
 from stateful_engine.storage.rollup_reading import Window
@@ -34,7 +34,7 @@ from tests.factories import FakeClock
 EVERYTHING = ("1 = 1", {})
 TABLES = (
     *("user_interaction", "gpt_query_log", "signal_history", "signal_funnel", "rollup_marks", "rollup_signals"),
-    *("rollup_queries", "rollup_interactions", "rollup_members", "rollup_sets", "rollup_pending"),
+    *("rollup_queries", "rollup_interactions", "rollup_members", "rollup_sets", "rollup_pending", "rollup_funnel"),
 )
 BEGIN = datetime(2026, 1, 30, 21, 57, 13, 123456, tzinfo=timezone.utc)
 
@@ -121,6 +121,8 @@ class History:
         self.change(number, lambda session, row: signals.set_outcome(session, row, values))
 
     def wait(self, minutes: float) -> None:
+        """Somebody looks at the funnel before, so that days are kept that change later."""
+        funnel_days.catch_up(self.database)
         self.clock.advance(minutes=minutes)
 
     def clean_up(self, days: int) -> None:
@@ -215,7 +217,11 @@ def test_any_history_gives_the_same_reports_from_pre_aggregates_as_from_its_rows
     with time_source.clock_from(history.clock.read_ns):
         for name, *arguments in steps:
             getattr(history, name)(*arguments)
-        with patch.object(report_signals, "FEW_TRADES", few), patch.object(report_queries, "FEW_QUERIES", few):
+        with (
+            patch.object(report_signals, "FEW_TRADES", few),
+            patch.object(report_queries, "FEW_QUERIES", few),
+            patch.object(report_funnel, "FEW_SIGNALS", few),
+        ):
             compare_reports(history, days, by)
         assert rollup_upkeep.check(database) == []
         rollup_upkeep.rebuild(database)
@@ -229,6 +235,7 @@ def empty(database: Database) -> None:
 
 
 def compare_reports(history: History, days: int, by: str) -> None:
+    funnel_days.catch_up(history.database)
     end = time_source.epoch_us() + 1
     window = Window(end - days * LENGTH[Grain.DAY] if days else None, end)
     with rollup_reading.view(history.database, SIGNALS, INTERACTIONS) as view:
