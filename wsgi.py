@@ -37,9 +37,10 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
 
     db.init_app(app)
     migrate.init_app(app, db, directory=str(Path(__file__).with_name("migrations")))
+    app.extensions["candles"] = store = CandleStore(app.config.get("STATEFUL_CANDLES"))
+    app.config.setdefault("STATEFUL_CANDLES", store.fetch)
     engine.init_app(app)
 
-    app.extensions["candles"] = CandleStore(app.config.get("STATEFUL_CANDLES"))
     app.register_blueprint(bp)
     app.cli.add_command(demo_traffic)
     app.cli.add_command(demo_urls)

@@ -49,6 +49,7 @@ AUTH_MODES = ("auto", "none", "api_key")
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 AuthSetting = str | Callable[..., Any]
+CandlesSetting = Path | Callable[..., Any]
 PrivacySetting = str | Callable[[], Any]
 
 
@@ -99,7 +100,7 @@ class Settings:
 
     # What is computed.
     cache_seconds: int = 300
-    candles: Path | None = None
+    candles: CandlesSetting | None = None
     prices: dict[str, Price] = field(default_factory=dict)
 
     # Given by the app, not by a key.
@@ -237,6 +238,14 @@ def _privacy_text(raw: Any) -> PrivacySetting:
     return _text(raw)
 
 
+def _candles(raw: Any) -> CandlesSetting:
+    """A folder, or a function `fetch(symbol, timeframe, start, end)`."""
+    if callable(raw):
+        fetch: Callable[..., Any] = raw
+        return fetch
+    return Path(raw)
+
+
 def _origins(raw: Any) -> tuple[str, ...]:
     items = raw.split(",") if isinstance(raw, str) else list(raw)
     return tuple(_text(item).rstrip("/") for item in items if str(item).strip())
@@ -310,7 +319,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "hash_key": _secret_key,
     "store_ip": _boolean,
     "cache_seconds": _whole_seconds,
-    "candles": Path,
+    "candles": _candles,
     "prices": prices_of,
 }
 _UNREAD = {item.name for item in fields(Settings)} - set(_READERS) - {"instance_path"}

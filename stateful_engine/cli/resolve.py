@@ -9,6 +9,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from stateful_engine.config import CandlesSetting
 from stateful_engine.domain.barrier_rules import AmbiguityPolicy, EntryMode, GapFill
 from stateful_engine.errors import StatefulEngineError
 from stateful_engine.globals import current_runtime
@@ -52,17 +53,17 @@ def resolve(candles: Path | None, **options: Any) -> None:
 
     A run can be stopped and repeated: signals that have an outcome are left alone.
     """
-    folder = candles or current_runtime().settings.candles
-    if folder is None:
+    source = candles or current_runtime().settings.candles
+    if source is None:
         raise click.UsageError("name a folder with --candles, or set STATEFUL_CANDLES")
     try:
-        report = _resolve(folder, options)
+        report = _resolve(source, options)
     except StatefulEngineError as error:
         raise click.ClickException(error.message) from error
     _show(report)
 
 
-def _resolve(folder: Path, options: Mapping[str, Any]) -> ResolutionReport:
+def _resolve(source: CandlesSetting, options: Mapping[str, Any]) -> ResolutionReport:
     with click.progressbar(length=0, label="Resolving", show_pos=True) as bar:
 
         def advance(done: int, total: int) -> None:
@@ -70,7 +71,7 @@ def _resolve(folder: Path, options: Mapping[str, Any]) -> ResolutionReport:
             bar.update(done - bar.pos)
 
         watch: Progress = advance
-        return resolve_outcomes(folder, progress=watch, **options)
+        return resolve_outcomes(source, progress=watch, **options)
 
 
 def _show(report: ResolutionReport) -> None:

@@ -19,6 +19,7 @@ from stateful_engine.services import signal_pictures
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
+    from stateful_engine.services.signal_pictures import Picture
     from stateful_engine.storage.pages import Page
 
 Data = Mapping[str, Any]
@@ -92,14 +93,19 @@ def view_one(runtime: Runtime, signal_id: str) -> ResponseReturnValue:
 
 
 def _candles(runtime: Runtime, signal: Data) -> Markup:
-    """The picture of the trade, or a sentence that says why there is none."""
-    folder = runtime.settings.candles
-    if folder is None:
+    """The picture of the trade, or a sentence that says why there is none; the host's own function may fail."""
+    candles = runtime.settings.candles
+    if candles is None:
         return nothing("Set STATEFUL_CANDLES to a folder with files such as BTCUSDT-1H.csv.gz to see the candles.")
-    try:
-        found = signal_pictures.picture_of(folder, signal)
-    except (ConfigurationError, InvalidInputError) as error:
-        return nothing(error.message)
+    with runtime.guard("draw_candles"):
+        try:
+            return _drawn(signal_pictures.picture_of(candles, signal))
+        except (ConfigurationError, InvalidInputError) as error:
+            return nothing(error.message)
+    return nothing("The candles could not be fetched; what went wrong was logged.")
+
+
+def _drawn(found: Picture) -> Markup:
     levels = [svg.Level(level.kind, LEVEL_NAMES[level.kind], level.price, level.at_ms) for level in found.levels]
     return svg.candles(found.rows, levels, title=found.title, empty="No candles of this market cover the signal.")
 

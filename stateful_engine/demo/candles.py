@@ -20,6 +20,7 @@ from stateful_engine.domain.timeframes import canonical_timeframe
 
 SYNTHETIC = "synthetic"
 DEFAULT_COUNT = 300
+MOST_FETCHED = 10_000
 COLUMNS = ("ts", "open", "high", "low", "close", "volume")
 UNIT_SECONDS = {"m": 60, "H": 3600, "D": 86_400, "W": 604_800}
 
@@ -102,6 +103,16 @@ class CandleStore:
             return synthetic_series(*market, count=count)
         file = self._files[market]
         return Series(*market, _read(file, file.stat().st_mtime_ns)[-count:], file.name)
+
+    def fetch(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> list[tuple[float, ...]] | None:
+        """The closed candles of a market from `start` to before `end`, as `STATEFUL_CANDLES` takes a function."""
+        if timeframe not in self.markets.get(symbol, ()):
+            return None
+        seconds = seconds_of(timeframe)
+        count = min(max(math.ceil((clock.now() - start).total_seconds() / seconds), 1), MOST_FETCHED)
+        rows = self.series(symbol, timeframe, count=count).candles
+        span = start.timestamp() * 1000, end.timestamp() * 1000
+        return [(c.opened_ms, c.open, c.high, c.low, c.close) for c in rows if span[0] <= c.opened_ms < span[1]]
 
     def find(self, symbol: str, timeframe: str) -> tuple[str, str]:
         """The canonical names of a market that exists; any usual spelling will do (`BTC/USDT`, `1h`, `H1`)."""

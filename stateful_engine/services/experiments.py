@@ -419,9 +419,9 @@ class Experiments(Bound):
             return marked_by(mark)
         if self._candles is not None:
             return CandleMarks(self._candles, self._stop_moves)
-        folder = self._runtime.settings.candles if self._own is None else None
+        candles = self._runtime.settings.candles if self._own is None else None
         try:
-            return unknown if folder is None else CandleMarks(folder, self._stop_moves)
+            return unknown if candles is None else CandleMarks(candles, self._stop_moves)
         except ConfigurationError as error:
             logger.warning("open signals are not marked to market: %s", error.message)
             return unknown

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from stateful_engine.domain import clock
+from stateful_engine.domain.timeframes import candle_milliseconds
 from stateful_engine.services import inputs
 from stateful_engine.services.candle_series import CandleSeries
-from stateful_engine.services.candles import CandleFolder, Market
+from stateful_engine.services.candles import CandleFolder, CandleSource, Market, candle_source
 
 BEFORE, AFTER = 30, 15
 """Candles that are shown before the signal and after its end."""
@@ -20,6 +22,9 @@ OPEN_FOR = 60
 """Candles that are shown after a signal that has not ended."""
 
 MOST_CANDLES = 150
+
+UNKNOWN_STEP_MS = 3_600_000
+"""How long a candle is taken to be where the signal does not say."""
 
 Row = tuple[float, ...]
 
@@ -43,15 +48,16 @@ class Picture:
     merged: int = 1
 
 
-def picture_of(folder: Path, signal: Mapping[str, Any]) -> Picture:
-    """The candles of the signal's market around it, from a folder as the resolver reads it; no rows where it has none.
+def picture_of(candles: Any, signal: Mapping[str, Any]) -> Picture:
+    """The candles of the signal's market around it, from whatever the resolver takes; no rows where there are none.
 
     A trade of many candles is shown in fewer, each of several that lie side by side.
     """
     levels = tuple(_levels(signal))
-    begin, end = _span(signal)
     market = Market(signal.get("symbol"), signal.get("timeframe"))
-    series = CandleFolder(folder).series(market, (begin, end or begin)) if market.symbol else None
+    begin, end = _span(signal)
+    step = timedelta(milliseconds=candle_milliseconds(market.timeframe) or UNKNOWN_STEP_MS)
+    series = _source(candles).series(market, _window(begin, end, step)) if market.symbol else None
     title = f"Candles of {signal.get('symbol')}"
     if series is None or not series.candle_ms:
         return Picture((), levels, title)
@@ -59,6 +65,20 @@ def picture_of(folder: Path, signal: Mapping[str, Any]) -> Picture:
     merged = max(1, -(-len(rows) // MOST_CANDLES))
     more = f", {merged} candles of {series.timeframe or 'the file'} in one" if merged > 1 else ""
     return Picture(tuple(_merged(rows, merged)), levels, f"{title} {series.timeframe or ''}{more}".strip(), merged)
+
+
+def _source(candles: Any) -> CandleSource:
+    """What gives the candles; a folder is kept with the market it read last, until one of its files changes."""
+    if not isinstance(candles, Path):
+        return candle_source(candles)
+    if not candles.is_dir():
+        return CandleFolder(candles)
+    return _folder(candles, tuple(sorted((file.name, file.stat().st_mtime_ns) for file in candles.iterdir())))
+
+
+@lru_cache(maxsize=1)
+def _folder(path: Path, _state: tuple[tuple[str, int], ...]) -> CandleFolder:
+    return CandleFolder(path)
 
 
 def _levels(signal: Mapping[str, Any]) -> Iterator[PriceLevel]:
@@ -81,14 +101,18 @@ def _span(signal: Mapping[str, Any]) -> tuple[datetime, datetime | None]:
     return begin, None if end is None else max(begin, end)
 
 
-def _around(series: CandleSeries, begin: datetime, end: datetime | None) -> list[Row]:
-    """The candles from a while before the signal to a while after its end; none where the file does not reach it."""
-    step = timedelta(milliseconds=series.candle_ms)
+def _window(begin: datetime, end: datetime | None, step: timedelta) -> tuple[datetime, datetime]:
+    """From a while before the signal to a while after its end, its `end` exclusive."""
     last = end + AFTER * step if end is not None else begin + OPEN_FOR * step
-    first_ms, last_ms = _ms(begin - BEFORE * step), _ms(last)
-    start, stop = len(series.until(int(first_ms))), len(series.until(int(last_ms) + series.candle_ms))
+    return begin - BEFORE * step, last + step
+
+
+def _around(series: CandleSeries, begin: datetime, end: datetime | None) -> list[Row]:
+    """The candles of the window; none where they do not reach the signal."""
+    first, last = _window(begin, end, timedelta(milliseconds=series.candle_ms))
+    start, stop = len(series.until(int(_ms(first)))), len(series.until(int(_ms(last))))
     shown = list(series[start:stop])
-    reaches = bool(shown) and shown[-1][0] >= first_ms + (BEFORE - 1) * series.candle_ms
+    reaches = bool(shown) and shown[-1][0] >= _ms(begin) - series.candle_ms
     return shown if reaches else []
 
 

@@ -229,6 +229,27 @@ def test_a_signal_is_drawn_on_its_candles(make_board, clock, tmp_path):
     assert "exit 46,500" not in client.get(f"/state/signals/{still_open}").text
     assert "2 candles of 1H in one" in client.get(f"/state/signals/{long}").text
     assert "No candles of this market" in client.get(f"/state/signals/{elsewhere}").text
+    (tmp_path / "candles" / "BTCUSDT-1H.csv").write_text("ts,open,high,low,close\n" + "\n".join(lines[:50]))
+    assert "No candles of this market" in client.get(f"/state/signals/{closed}").text
+
+
+def test_candles_come_from_a_function_of_the_host_too_and_its_failures_stay_ours(make_board, clock):
+    asked = []
+
+    def fetch(symbol, timeframe, start, end):
+        asked.append((symbol, timeframe, end - start))
+        if len(asked) > 1:
+            raise RuntimeError("the exchange is away")
+        first = int(start.timestamp() * 1000) // 3_600_000 * 3_600_000
+        return [(first + hour * 3_600_000, 45000, 45100, 44900, 45050) for hour in range(100)]
+
+    board = make_board(STATEFUL_CANDLES=fetch)
+    with board.app_context():
+        signal_id = get_state_manager().save_signal_history(signal_data(), durable=True)
+    client = board.test_client()
+    assert 'class="rise"' in client.get(f"/state/signals/{signal_id}").text
+    assert asked == [("BTCUSDT", "1H", timedelta(hours=30 + 60 + 1))]
+    assert "could not be fetched" in client.get(f"/state/signals/{signal_id}").text
 
 
 def test_a_folder_without_candles_is_a_sentence_and_not_a_failure(make_board, tmp_path):

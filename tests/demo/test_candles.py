@@ -117,3 +117,14 @@ def test_every_shared_file_can_be_served() -> None:
     for symbol, timeframes in store.markets.items():
         for timeframe in timeframes:
             assert store.series(symbol, timeframe, count=5).candles
+
+
+def test_the_engine_is_given_the_closed_candles_of_a_window(clock: FakeClock) -> None:
+    store, now = CandleStore(), clock.now()
+    rows = store.fetch("BTCUSDT", "1H", now - timedelta(hours=10), now + timedelta(hours=10))
+    assert rows is not None and len(rows) == 9
+    assert rows[-1][0] < now.timestamp() * 1000
+    first = store.series("BTCUSDT", "1H", count=9).candles[0]
+    assert rows[0] == (first.opened_ms, first.open, first.high, first.low, first.close)
+    assert store.fetch("DOGEUSDT", "1H", now, now) is None
+    assert store.fetch("BTCUSDT", "1H", now + timedelta(days=1), now + timedelta(days=2)) == []
