@@ -6,6 +6,7 @@ A short run by default; with `STATEFUL_TEST_LONG=1` more than 5 000 requests.
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ from schemathesis.core.failures import FailureGroup
 from stateful_engine import StatefulEngine
 from stateful_engine.api.contract import Operation
 from stateful_engine.api.operations import OPERATIONS, braced
+from stateful_engine.domain.vocabulary import Scope
+from stateful_engine.services.api_keys import ApiKeys
 from tests.api.calls import GOOD_BODIES, PREFIX
 
 if TYPE_CHECKING:
@@ -90,6 +93,13 @@ def closed_schema(folder: Path, sqlite_template: SqliteTemplate) -> Iterator[Any
         yield found
 
 
+@pytest.fixture(scope="module")
+def holder(closed_schema: Any) -> dict[str, str]:
+    """The headers of somebody whose key opens everything."""
+    database = closed_schema.app.extensions["stateful_engine"].database
+    return {"Authorization": f"Bearer {ApiKeys(database).create('conformance', [Scope.ADMIN.value]).text}"}
+
+
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["valid", "invalid"])
 @pytest.mark.parametrize("operation", [pytest.param(operation, id=operation.name) for operation in OPERATIONS])
 def test_every_answer_is_one_that_the_document_promises(
@@ -99,10 +109,14 @@ def test_every_answer_is_one_that_the_document_promises(
 
 
 @pytest.mark.parametrize("operation", [pytest.param(operation, id=operation.name) for operation in OPERATIONS])
-def test_a_closed_app_answers_as_its_document_promises(closed_schema: Any, operation: Operation) -> None:
+def test_a_closed_app_answers_as_its_document_promises(
+    closed_schema: Any, operation: Operation, holder: dict[str, str]
+) -> None:
     described = _described(closed_schema, operation)
     if LONG:
-        _hold(described.as_strategy(), GenerationMode.POSITIVE, examples=EXAMPLES // 10)
+        valid = described.as_strategy(generation_mode=GenerationMode.POSITIVE)
+        _hold(valid, GenerationMode.POSITIVE, examples=EXAMPLES // 10)
+        _hold(valid, GenerationMode.POSITIVE, examples=EXAMPLES // 4, headers=holder)
     body = {"body": GOOD_BODIES[operation.name]} if operation.body_model is not None else {}
     path = {parameter.name: parameter.example or "1" for parameter in operation.path_parameters}
     case = described.Case(path_parameters=path, media_type="application/json" if body else None, **body)
@@ -117,7 +131,7 @@ def _described(schema: Any, operation: Operation) -> Any:
     return schema[PREFIX + braced(operation.path)][operation.method]
 
 
-def _hold(cases: Any, mode: GenerationMode, *, examples: int) -> None:
+def _hold(cases: Any, mode: GenerationMode, *, examples: int, headers: dict[str, str] | None = None) -> None:
     @given(case=cases)
     @settings(
         max_examples=examples,
@@ -127,7 +141,7 @@ def _hold(cases: Any, mode: GenerationMode, *, examples: int) -> None:
         suppress_health_check=list(HealthCheck),
     )
     def hold(case: Any) -> None:
-        _check(case)
+        _check(case, headers or {})
 
     try:
         hold()
@@ -135,11 +149,11 @@ def _hold(cases: Any, mode: GenerationMode, *, examples: int) -> None:
         assert mode is GenerationMode.NEGATIVE, "an operation without input cannot be called wrongly"
 
 
-def _check(case: Any) -> None:
+def _check(case: Any, headers: dict[str, str]) -> None:
     if case.query:
         # Nobody can make up a cursor: it is checked to be one that was given.
         case.query.pop("cursor", None)
-    answer = case.call()
+    answer = case.call(headers=headers)
     seen[answer.status_code] += 1
     try:
         case.validate_response(answer)
@@ -169,8 +183,11 @@ def _beside(case: Any, error: BaseException) -> bool:
     return nested and case.path.endswith("/track-signal") and "/properties/signal_data" not in str(error)
 
 
-def test_no_request_was_a_server_error() -> None:
+def test_no_request_was_a_server_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert seen
-    assert not [status for status in seen if status >= 500 and status != 503]
+    with capsys.disabled():
+        told = ", ".join(f"{count} × {status}" for status, count in sorted(seen.items()))
+        sys.stdout.write(f"\nconformance: {seen.total()} requests: {told}\n")
+    assert not [status for status in seen if status >= 500]
     if LONG:
-        assert sum(seen.values()) >= 5000
+        assert seen.total() >= 5000
