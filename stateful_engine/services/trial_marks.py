@@ -100,7 +100,10 @@ class CandleMarks:
             logger.warning("open signals of %s cannot be valued: %s", market.symbol, error.message)
             return unknown(trades)
         closes = _Closes(series)
-        return [touched.get(trade.signal_id) or closes.at(trade.due) for trade in trades]
+        return [
+            (touched.get(trade.signal_id) or closes.at(trade.due)) if closes.know_the_start_of(trade) else None
+            for trade in trades
+        ]
 
     def _series(self, market: Market, trades: Sequence[OpenTrade]) -> CandleSeries | None:
         """The shortest candles of the market, which tell the most."""
@@ -130,6 +133,11 @@ class _Closes:
         self._length_ms = series.candle_ms
         self._times = array("q", (int(row[0]) for row in rows))
         self._closes = array("d", (row[4] for row in rows))
+
+    def know_the_start_of(self, trade: OpenTrade) -> bool:
+        """Whether the series was there when the trade began: a stop may have been touched before its first candle."""
+        begun = trade.created_at + 2 * timedelta(milliseconds=self._length_ms)
+        return self.at(min(begun, trade.due)) is not None
 
     def at(self, moment: datetime) -> float | None:
         """The last close at or before a moment; None before the first candle and after the end of the series."""

@@ -78,6 +78,12 @@ def test_after_the_end_of_the_candles_nothing_is_made_up_but_a_weekend_is_bridge
     assert price(hole, trade(START + timedelta(days=20))) is None
 
 
+def test_candles_that_begin_after_the_signal_do_not_tell_what_became_of_it(tmp_path: Path) -> None:
+    folder = write(tmp_path / "late", hourly(FLAT, FLAT, (100, 101, 94, 99), FLAT, start=START + timedelta(days=1)))
+    assert price(folder, trade(START + timedelta(days=1, hours=4))) is None
+    assert price(folder, trade(START + timedelta(days=1, hours=4), created_at=START + timedelta(hours=23.5))) == 95
+
+
 @pytest.mark.parametrize("changes", [{"symbol": "ETHUSDT"}, {"symbol": None}, {"created_at": START - 9 * HOUR}])
 def test_what_no_candle_tells_stays_unknown(tmp_path: Path, changes: dict[str, Any]) -> None:
     folder = write(tmp_path / "c", hourly(FLAT))
