@@ -147,9 +147,7 @@ class Mcp:
         for line in lines:
             if not line.strip():
                 continue
-            answer: Any = RpcError(Code.INTERNAL_ERROR, "this message could not be answered; see the log").body()
-            with self._runtime.guard("answer_mcp"):
-                answer = self._answer_to_line(line, caller)
+            answer = self._answer_to_line(line, caller)
             if answer is not None:
                 caller = replace(caller, version=_negotiated(answer) or caller.version)
                 yield envelope.dumps(answer)
@@ -160,11 +158,19 @@ class Mcp:
         with self._app.test_request_context(settings.url_prefix + PATH, base_url=base, method="POST"):
             try:
                 value = _decoded(line) if len(line) <= settings.max_body_bytes else _too_large()
-                if isinstance(value, list):
-                    return self._batch(value, caller) or None
-                return self._one(value, caller)[0]
             except RpcError as error:
                 return error.body()
+            with self._runtime.guard("answer_mcp"):
+                return self._answer(value, caller)
+        return RpcError(Code.INTERNAL_ERROR, "this could not be answered and was logged").body(id_of(value))
+
+    def _answer(self, value: Any, caller: Caller) -> Any:
+        if not isinstance(value, list):
+            return self._one(value, caller)[0]
+        try:
+            return self._batch(value, caller) or None
+        except RpcError as error:
+            return error.body()
 
     # Messages
 

@@ -11,6 +11,7 @@ import pytest
 from stateful_engine.api import connector
 from stateful_engine.api.fitting import MOST
 from stateful_engine.api.operations import OPERATIONS
+from stateful_engine.cli.mcp import EVERYDAY, READS
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.services.api_keys import ApiKeys
 from tests.api.calls import GOOD_BODIES, PREFIX, assert_refused, track
@@ -525,3 +526,45 @@ def test_who_asked_is_kept_as_the_caller_said_or_as_a_pseudonym(make_app: Callab
     user, conversation = stored(make_app(STATEFUL_HASH_USER_IDS=True))
     assert "user-1" not in user
     assert conversation == "c-1"
+
+
+# Lines
+
+
+def test_a_conversation_by_lines_goes_on_whatever_a_line_is(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    mcp = app.extensions["stateful_engine_api"].mcp
+    runtime = app.extensions["stateful_engine"]
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"protocolVersion": "2025-06-18"}}
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    reading = {"jsonrpc": "2.0", "id": 3, "method": "tools/call", "params": {"name": "getAnalyticsSummary"}}
+
+    def fail() -> None:
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(runtime.analytics, "summary", fail)
+    said = [json.dumps(one).encode() for one in ([ping], hello, [ping], {**ping, "id": "x"}, reading, ping)]
+    answers = [json.loads(line) for line in mcp.converse([*said, b" \n", b"{"], [Scope.ANALYTICS_READ])]
+
+    batch, welcome, refused, pong, broken, again, no_json = answers
+    assert batch == [{"jsonrpc": "2.0", "id": 2, "result": {}}]
+    assert welcome["result"]["protocolVersion"] == "2025-06-18"
+    assert refused["error"]["code"] == -32600, "the revision that was agreed on has no batches"
+    assert (pong["id"], again["id"]) == ("x", 2)
+    assert (broken["id"], broken["error"]["code"]) == (3, -32603)
+    assert "a fault of ours" not in json.dumps(broken)
+    assert no_json["error"]["code"] == -32700
+    assert runtime.guard.snapshot()["failed_answer_mcp"] == 1
+
+
+def test_the_command_offers_reading_or_what_it_is_told(app: Flask) -> None:
+    hello = b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}'
+    mcp = app.extensions["stateful_engine_api"].mcp
+
+    def offered(*scopes: Scope) -> set[str]:
+        (answer,) = mcp.converse([hello], scopes)
+        return {tool["name"] for tool in json.loads(answer)["result"]["tools"]}
+
+    assert "trackSignal" not in offered(*READS)
+    assert "trackSignal" in offered(*EVERYDAY)
+    assert "cleanup" not in offered(*EVERYDAY)
+    assert "cleanup" in offered(Scope.ADMIN)
