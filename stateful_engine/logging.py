@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import RotatingFileHandler
@@ -34,6 +35,7 @@ def setup_file_logging(log_dir: str | os.PathLike[str] = "data/logs") -> None:
     folder = Path(log_dir).absolute()
     folder.mkdir(parents=True, exist_ok=True)
     root = logging.getLogger()
+    formatter = RedactingFormatter(FORMAT)
     known = {handler.baseFilename for handler in root.handlers if isinstance(handler, SharedRotatingFileHandler)}
     for name, level, size, kept in FILES:
         path = folder / name
@@ -42,20 +44,31 @@ def setup_file_logging(log_dir: str | os.PathLike[str] = "data/logs") -> None:
                 path, maxBytes=size, backupCount=kept, encoding="utf-8", errors="backslashreplace", delay=True
             )
             handler.setLevel(level)
-            handler.setFormatter(RedactingFormatter(FORMAT))
+            handler.setFormatter(formatter)
             root.addHandler(handler)
     if root.level == logging.WARNING:
         root.setLevel(logging.INFO)
 
 
 class RedactingFormatter(logging.Formatter):
-    """Formats a record, exceptions included, and blanks out keys, tokens and bot-token URLs."""
+    """Formats a record, exceptions included, and blanks out keys, tokens and bot-token URLs.
+
+    A handler that rotates asks twice for a line, and there are two of them: the last line of a thread is kept.
+    """
+
+    def __init__(self, style: str) -> None:
+        super().__init__(style)
+        self._last = threading.local()
 
     def format(self, record: logging.LogRecord) -> str:
         """The line to write."""
         from stateful_engine.domain.redaction import redact_text
 
-        return redact_text(super().format(record))
+        if getattr(self._last, "record", None) is not record:
+            self._last.line = redact_text(super().format(record))
+            self._last.record = record
+        line: str = self._last.line
+        return line
 
 
 class SharedRotatingFileHandler(RotatingFileHandler):

@@ -86,6 +86,30 @@ def test_text_that_is_no_utf_8_is_written_all_the_same(root: logging.Logger, tmp
     assert "half a pair \\ud83d and a whole one \U0001f680" in (tmp_path / "chatgpt_bot.log").read_text("utf-8")
 
 
+def test_a_folder_that_goes_away_breaks_nothing_and_is_told(
+    root: logging.Logger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    setup_file_logging(tmp_path / "logs")
+    logging.getLogger("bot").info("before")
+    for path in (tmp_path / "logs").iterdir():
+        path.unlink()
+    (tmp_path / "logs").rmdir()
+    logging.getLogger("bot").info("meanwhile")
+    assert "FileNotFoundError" in capsys.readouterr().err
+    (tmp_path / "logs").mkdir()
+    logging.getLogger("bot").info("after")
+    assert (tmp_path / "logs" / "chatgpt_bot.log").read_text("utf-8").endswith("after\n")
+
+
+def test_where_files_cannot_be_locked_the_log_is_written_without(
+    root: logging.Logger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    setup_file_logging(tmp_path)
+    logging.getLogger("bot").info("alone")
+    assert "alone" in (tmp_path / "chatgpt_bot.log").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
     "secret",
     [

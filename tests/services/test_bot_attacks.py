@@ -139,7 +139,7 @@ def test_assign_answers_whatever_it_is_asked(database: Database) -> None:
 
 
 WRITER = """
-import sys, threading
+import os, sys, threading
 from stateful_engine import AnalyticsLogger, ChatGPTLogger, JournalRepo, RecommendationLogger
 
 path, name, rounds = sys.argv[1], sys.argv[2], int(sys.argv[3])
@@ -155,7 +155,7 @@ def work(thread):
         advice.log_recommendation(person, "XAUUSD", "BUY", 1.0, 2.0, 3.0, conversation_id=talk)
         actions.log_action(person, 1, "click")
         journal.log_event("trade_exec", ticket=f"{person}-{number}")
-        print(person, number, flush=True)
+        os.write(1, f"{person} {number}\\n".encode())
 
 threads = [threading.Thread(target=work, args=(number,)) for number in range(16)]
 for thread in threads:
@@ -202,5 +202,5 @@ def test_a_process_that_is_killed_loses_nothing_that_it_had_been_told_was_kept(t
         )
         other.commit()
     kept = counted(path)
-    assert min(kept.values()) >= len([line for line in done if line.strip()]) >= 150
+    assert min(kept.values()) >= len(done) >= 150
     assert JournalRepo(path).log_event("trade_exec", ticket="after") > 0
