@@ -11,6 +11,7 @@ import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import orjson
@@ -62,12 +63,12 @@ class Rejects:
         """Replace each payload by what `change` makes of it, None removes it; how many were changed."""
         return sum(_rewritten(path, change) for path in self._files())
 
-    def reasons(self) -> dict[str, int]:
-        """How many records are set aside for which reason."""
+    def reasons(self, most: int | None = None) -> dict[str, int]:
+        """How many records are set aside for which reason; `most` ends the count after so many records."""
+        entries = chain.from_iterable(_entries(path) for path in self._files())
         counts: dict[str, int] = {}
-        for path in self._files():
-            for entry in _entries(path):
-                counts[entry["reason"]] = counts.get(entry["reason"], 0) + 1
+        for entry in islice(entries, most):
+            counts[entry["reason"]] = counts.get(entry["reason"], 0) + 1
         return counts
 
     def _move_aside(self) -> None:

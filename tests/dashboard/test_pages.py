@@ -14,7 +14,7 @@ import pytest
 from flask import Flask
 
 from stateful_engine import AnalyticsLogger, ChatGPTLogger, RecommendationLogger, get_state_manager
-from stateful_engine.dashboard import downloads, listings
+from stateful_engine.dashboard import downloads, listings, system
 from stateful_engine.dashboard.pages import PAGES, Page
 from stateful_engine.domain import clock as house_clock
 from stateful_engine.domain.vocabulary import Scope
@@ -310,11 +310,13 @@ def test_the_system_page_says_what_waits_and_what_was_refused(board, reader):
     assert "unknown_shape" in page
 
 
-def test_refused_records_are_shown_with_their_reason_and_the_remedy(board, reader):
+def test_refused_records_are_shown_with_their_reason_and_the_remedy(board, reader, monkeypatch):
     from stateful_engine.recording.rejects import Reject, Rejects
 
-    Rejects(board.extensions["stateful_engine"].settings.spool_dir).add([Reject(b"x", "a <b>reason</b>")])
+    monkeypatch.setattr(system, "MOST_REJECTS", 2)
+    Rejects(board.extensions["stateful_engine"].settings.spool_dir).add([Reject(b"x", "a <b>reason</b>")] * 3)
     page = reader.get("/state/system").text
+    assert ", of the first 2" in page and '<td class="number">2</td>' in page
     assert "a &lt;b&gt;reason&lt;/b&gt;" in page and "spool retry-rejected" in page
 
 
