@@ -6,6 +6,8 @@ The five queries are those of the public implementation (all, executed and won s
 number), with an index on `created_at`, which it lacks. With `--large` the same is done with that many signals (without
 their long texts, which no report reads), and the two sizes are compared; with `--events` people are counted in that
 many interactions of 30 days.
+
+The contestants take turns, and the best round of each counts: what else runs on a machine only ever adds.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from datetime import timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from common import medians, verdict
+from common import medians, times_of, verdict
 from sqlalchemy import text
 from year import CHUNK, SYMBOLS, fill, settle, store
 
@@ -61,6 +63,11 @@ def uncached(runtime: Runtime, days: int) -> None:
     runtime.analytics.signals(days=days)
 
 
+def uncached_funnel(runtime: Runtime, days: int) -> None:
+    runtime.analytics.invalidate({SIGNALS.source: 1})
+    runtime.analytics.funnel(days=days)
+
+
 def cached(runtime: Runtime, days: int) -> None:
     runtime.analytics.signals(days=days)
 
@@ -72,18 +79,18 @@ def reports(runtime: Runtime, rounds: int, *, with_rows: bool = True) -> dict[st
     contestants: dict[str, Callable[[], None]] = {
         "30 days": lambda: uncached(runtime, 30),
         "365 days": lambda: uncached(runtime, 365),
-        "cached": lambda: cached(runtime, 365),
+        "funnel": lambda: uncached_funnel(runtime, 30),
     }
     if with_rows:
         contestants["five queries"] = lambda: five_queries(runtime, 30)
-    found = medians(contestants, rounds)
-    for name, milliseconds in found.items():
-        print(f"  {name:>14}: {milliseconds:10.3f} ms")
-    return found
+    times = times_of(contestants, rounds) | times_of({"cached": lambda: cached(runtime, 365)}, rounds)
+    for name, found in times.items():
+        print(f"  {name:>14}: {min(found):10.3f} ms at best, {statistics.median(found):10.3f} ms in the middle")
+    return {name: min(found) for name, found in times.items()}
 
 
 def insert_rates(runtime: Runtime, rounds: int) -> float:
-    """How much of the rate of inserting remains when pre-aggregates are kept: the median of pairs."""
+    """How much of the rate of inserting remains when pre-aggregates are kept."""
 
     def spent(*, kept: bool) -> float:
         rows = fresh_rows()
@@ -93,7 +100,8 @@ def insert_rates(runtime: Runtime, rounds: int) -> float:
                 intake.insert(connection, {SIGNALS.source: rows})
             return time.perf_counter() - begun
 
-    return statistics.median(spent(kept=False) / spent(kept=True) for _ in range(rounds * 2))
+    pairs = [(spent(kept=False), spent(kept=True)) for _ in range(rounds * 2)]
+    return min(bare for bare, _ in pairs) / min(kept for _, kept in pairs)
 
 
 def fresh_rows() -> list[dict[str, Any]]:

@@ -153,8 +153,8 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
-def medians(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """The median time of each in milliseconds, in turns."""
+def times_of(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
+    """How long each takes in milliseconds, in turns, after one round that does not count."""
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for work in contestants.values():
         work()
@@ -163,7 +163,12 @@ def medians(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str
             begun = time.perf_counter()
             work()
             times[name].append((time.perf_counter() - begun) * 1000)
-    return {name: statistics.median(found) for name, found in times.items()}
+    return times
+
+
+def medians(contestants: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """The median time of each."""
+    return {name: statistics.median(found) for name, found in times_of(contestants, rounds).items()}
 
 
 def pin(core: int, *, pid: int = 0) -> None:

@@ -233,18 +233,30 @@ def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1, only: Collec
     for dimension, values in ((ALL, [ALL] * len(rows)), *wanted.items()):
         for (hour, value), indices in _groups(facts.hours, values).items():
             cells[dimension, hour, value] = {
-                name: sign * sum([column[index] for index in indices]) for name, column in measures.items()
+                name: sign * sum(column if len(indices) == len(column) else [column[index] for index in indices])
+                for name, column in measures.items()
             }
     return cells
 
 
-def _groups(hours: list[int], values: Column) -> dict[tuple[int, str], list[int]]:
-    """The rows of each hour and value; those without a value have no cell."""
+def _groups(hours: list[int], values: Column) -> dict[tuple[int, str], Sequence[int]]:
+    """The rows of each hour and value; those without a value have no cell.
+
+    The rows of a batch are often of one hour, and often say one thing; these need not be looked at one by one.
+    """
+    if len(set(hours)) == 1:
+        if len(set(values)) == 1:
+            return {} if values[0] is None else {(hours[0], values[0]): range(len(values))}
+        by_value: dict[str, list[int]] = {}
+        for index, value in enumerate(values):
+            if value is not None:
+                by_value.setdefault(value, []).append(index)
+        return {(hours[0], value): indices for value, indices in by_value.items()}
     found: dict[tuple[int, str], list[int]] = {}
     for index, key in enumerate(zip(hours, values, strict=True)):
         if key[1] is not None:
             found.setdefault(key, []).append(index)
-    return found
+    return dict(found)
 
 
 def merge(into: Cells, more: Cells) -> None:
