@@ -13,6 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
@@ -190,12 +191,17 @@ class Analytics:
     def _made(self, kind: str, make: Make, days: int, days_ago: int) -> Report:
         families = TABLES_OF_REPORT[kind]
         if kind in FOLLOWED:
-            funnel_days.catch_up(self._database, clock.epoch_us() - days * LENGTH[Grain.DAY] if days else None)
+            self._keep_days(days)
         with rollup_reading.view(self._database, *families) as view:
             now = clock.epoch_us()
             end = now + 1 - days_ago * LENGTH[Grain.DAY]
             report = make(view, Window(end - days * LENGTH[Grain.DAY] if days else None, end))
             return {**report, "as_of": clock.from_epoch_us(now).isoformat(), "revision": view.revision}
+
+    def _keep_days(self, days: int) -> None:
+        """Have the days of the funnel counted; where nobody may write now, they are read signal by signal."""
+        with suppress(StorageUnavailableError):
+            funnel_days.catch_up(self._database, clock.epoch_us() - days * LENGTH[Grain.DAY] if days else None)
 
 
 class Revisions:
