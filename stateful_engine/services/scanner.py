@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, overload
 
 from stateful_engine.domain import clock
 from stateful_engine.domain.timeframes import canonical_timeframe
@@ -105,6 +105,17 @@ class ScannerLogger(Bound):
             rows = scanner.by_symbol(session, since)
         return [dict(row) | {"avg_confidence": round(float(row["avg_confidence"] or 0), 2)} for row in rows]
 
+    @overload
+    def scan(
+        self,
+        symbols: Iterable[str],
+        fetch: Callable[[str], Awaitable[Analysis]],
+        notify: Callable[[str], Awaitable[object]],
+        threshold: float = THRESHOLD,
+        *,
+        timeframe: str = "M15",
+    ) -> Awaitable[Scan]: ...
+    @overload
     def scan(
         self,
         symbols: Iterable[str],
@@ -113,12 +124,27 @@ class ScannerLogger(Bound):
         threshold: float = THRESHOLD,
         *,
         timeframe: str = "M15",
-    ) -> Scan:
+    ) -> Scan: ...
+    def scan(
+        self,
+        symbols: Iterable[str],
+        fetch: Any,
+        notify: Any,
+        threshold: float = THRESHOLD,
+        *,
+        timeframe: str = "M15",
+    ) -> Scan | Awaitable[Scan]:
         """Fetch each symbol's analysis, record it, and tell what reaches `threshold`; a failing symbol stops no other.
 
         `fetch(symbol)` gives `{"technical_analysis": {"trade_recommendation": {direction, confidence, reasoning},
-        "indicators": {rsi, adx, atr14}, "market_regime"}}`; `notify(text)` sends a message.
+        "indicators": {rsi, adx, atr14}, "market_regime"}}`; `notify(text)` sends a message. When one of them is
+        asynchronous, the scan is to be awaited.
         """
+        if inspect.iscoroutinefunction(fetch) or inspect.iscoroutinefunction(notify):
+            return self.scan_async(symbols, fetch, notify, threshold, timeframe=timeframe)
+        return self._scan(symbols, fetch, notify, threshold, timeframe)
+
+    def _scan(self, symbols: Iterable[str], fetch: Fetch, notify: Notify, threshold: float, timeframe: str) -> Scan:
         done = Scan()
         for symbol in symbols:
             with _isolated(done, symbol):

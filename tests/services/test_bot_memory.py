@@ -354,6 +354,11 @@ def test_the_scanner_works_in_an_event_loop(database_url: str) -> None:
     assert done.notified == ["XAUUSD"]
     assert "SELL" in told[0]
 
+    async def scanned() -> Any:
+        return await scanner.scan(["BTCUSD"], fetch, notify)
+
+    assert asyncio.run(scanned()).notified == ["BTCUSD"]
+
 
 def test_a_result_is_marked_by_its_id(database_url: str) -> None:
     scanner = ScannerLogger(database_url=database_url)
