@@ -408,10 +408,10 @@ class Experiments(Bound):
         since = row.started_at or row.created_at
         days = ((row.ended_at or now) - since).total_seconds() / 86_400 if row.started_at else 0.0
         units = experiments.exposed_units(session, row.id, row.version)
-        failures = experiments.failed_queries(session, row.name, since)
+        answered = experiments.answered_queries(session, row.name, since)
         found = experiments.exposed_signals(session, row.name, since)
         shown = {"status": _status(row).value, "winner": row.winner}
-        return shown | report(design, found, now=now, days=days, units=units, failures=failures, value=value)
+        return shown | report(design, found, now=now, days=days, units=units, answered=answered, value=value)
 
     def _valuation(self, mark: Mark | None = None) -> Valuation:
         """What open signals are worth, by whoever knows prices here; a folder that is not there knows none."""

@@ -6,7 +6,7 @@ one cluster. Nothing is joined by person afterwards: what a record was made unde
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,7 +19,7 @@ from stateful_engine.domain.trial_health import CrossedUnits, crossed_units
 from stateful_engine.domain.verdict import Arm, Evidence, Measured, Thresholds, Verdict, judge
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.services.trial_marks import OpenTrade, Valuation, unknown
-from stateful_engine.storage.experiments import ExposedRow
+from stateful_engine.storage.experiments import Answered, ExposedRow
 
 ARMS = ("A", "B")
 
@@ -222,14 +222,13 @@ def report(
     now: datetime,
     days: float,
     units: Mapping[str, int],
-    failures: Mapping[str, tuple[int, int]],
+    answered: Sequence[Answered],
     value: Valuation = unknown,
 ) -> dict[str, Any]:
     """The results as JSON: the verdict, both arms with every metric, maturity and health."""
     arms, crossing = gather(design, rows, now=now, value=value)
-    for name, (total, failed) in failures.items():
-        if name in arms:
-            arms[name].values["error_rate"] = [(f"query:{i}", float(i < failed)) for i in range(total)]
+    for name in {one.variant for one in answered} & set(arms):
+        arms[name].values["error_rate"] = list(_errors([one for one in answered if one.variant == name]))
     counted = dict(units) or {name: _clusters(arms[name]) for name in ARMS}
     evidence = evidence_of(design, arms, units=counted, crossing=crossing, days=days)
     verdict = judge(evidence, Thresholds(alpha=design.alpha))
@@ -244,6 +243,14 @@ def report(
         "maturity": _maturity(verdict, arms),
         "health": {"srm_p_value": verdict.srm_p_value, "crossed_share": verdict.crossed_share},
     }
+
+
+def _errors(answered: Iterable[Answered]) -> Iterator[tuple[str, float]]:
+    """1 for a failed query and 0 for another; those of one caller are one cluster, for they fail together."""
+    for caller in answered:
+        for number in range(caller.total):
+            cluster = f"query:{number}" if caller.caller is None else f"caller:{caller.caller}"
+            yield cluster, float(number < caller.failed)
 
 
 def _clusters(arm: ArmData) -> int:

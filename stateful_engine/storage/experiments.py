@@ -225,18 +225,27 @@ def _acts(session: Session, signal_ids: Sequence[str]) -> dict[str, tuple[int, f
     }
 
 
-def failed_queries(session: Session, name: str, since: datetime) -> dict[str, tuple[int, int]]:
-    """Per variant the number of queries and of failed ones."""
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The queries that one caller made under a variant, `caller` None for those that nobody is known to have made."""
+
+    variant: str
+    caller: str | None
+    total: int
+    failed: int
+
+
+def answered_queries(session: Session, name: str, since: datetime) -> list[Answered]:
+    """How many queries there were and how many failed, by variant and by person, conversation or session."""
+    caller = func.coalesce(GPTQueryLog.user_ref, GPTQueryLog.conversation_ref, GPTQueryLog.session_id)
+    failed = func.count().filter(GPTQueryLog.is_successful.is_(False))
     statement = (
-        select(
-            GPTQueryLog.variant,
-            func.count(),
-            func.count().filter(GPTQueryLog.is_successful.is_(False)),
-        )
+        select(GPTQueryLog.variant, caller, func.count(), failed)
         .where(GPTQueryLog.experiment == name, GPTQueryLog.created_at >= since)
-        .group_by(GPTQueryLog.variant)
+        .group_by(GPTQueryLog.variant, caller)
+        .order_by(GPTQueryLog.variant, caller)
     )
-    return {str(variant): (total, failed) for variant, total, failed in session.execute(statement)}
+    return [Answered(str(variant), who, total, bad) for variant, who, total, bad in session.execute(statement)]
 
 
 # Snapshots

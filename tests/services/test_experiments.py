@@ -315,6 +315,19 @@ def test_poor_data_give_a_verdict_that_says_so_and_never_a_winner(
     assert tested.trustworthy or tested.reason or tested.interval[0] > 0.05
 
 
+def test_failures_of_one_caller_are_one_cluster(runtime: Runtime, experiments: Experiments) -> None:
+    started(experiments)
+    served = experiments.assign("prompt-v2", 7)
+    with experiments.exposed(served):
+        for status in (500, 500, 500, 200):
+            runtime.state_manager.log_gpt_query({"endpoint": "/x", "session_id": "s1"}, {"status_code": status})
+        for _ in range(2):
+            runtime.state_manager.log_gpt_query({"endpoint": "/x"}, {"status_code": 200})
+    runtime.flush()
+    figure = experiments.results("prompt-v2")["arms"][served.variant]["metrics"]["error_rate"]
+    assert (figure["mean"], figure["clusters"], figure["n"]) == (0.5, 3, 6)
+
+
 def test_names_and_naive_times_that_cannot_be_meant_are_refused(experiments: Experiments) -> None:
     for name in ("", " ", "x y", "-x", "x" * 65, None, "nul\x00"):
         with pytest.raises(InvalidInputError):
