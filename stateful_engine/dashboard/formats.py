@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import Any
 
 from markupsafe import Markup, escape
@@ -51,7 +52,7 @@ def price(value: Any) -> str:
     """A price with as many digits as it has, at most ten that count."""
     if not _is_known(value):
         return UNKNOWN
-    return number(value, 10) if abs(value) >= 1 else _minus(f"{value:.10g}")
+    return number(value, 10) if abs(value) >= 1 else _minus(f"{Decimal(f'{value:.10g}'):f}")
 
 
 def moment(value: Any) -> Markup | str:

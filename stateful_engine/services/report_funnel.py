@@ -54,8 +54,7 @@ def report(view: View, window: Window, only: Where | None, *, days: int) -> dict
 def counts(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
     """The stages of the report without their times; of very many signals that meet a condition `seen` is not told."""
     if only is None:
-        stages = _binned(_together(funnel_days.read(view.connection, window)), funnel.SIGNAL).get("", [])
-        known = {stage.step: stage.count for stage in stages}
+        known = funnel_days.reached(view.connection, window)
         reached: dict[str, int | None] = {step: known.get(step, 0) for step in STEPS}
     else:
         reached = _reached(view, window, only)

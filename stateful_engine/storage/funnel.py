@@ -112,6 +112,12 @@ class Stage:
     median_seconds: float | None
 
 
+_WAYS = "FROM made CROSS JOIN {schema}signal_funnel AS f WHERE f.signal_id = made.signal_id"
+"""The ways of the signals in `made`. SQLite keeps to the order of a CROSS JOIN, so that it looks the few signals up in
+the many ways, by their key, and never reads all ways to find those few.
+"""
+
+
 def stages(connection: Connection, where: Where, *, by_source: bool) -> list[Stage]:
     """How far the signals of a window came: `generated`, `seen`, `executed`, `closed`, each part of the one before.
 
@@ -132,8 +138,8 @@ def _stages(connection: Connection, where: str, *, by_source: bool) -> str:
         f"CASE WHEN is_executed THEN {executed} END AS executed, "
         f"CASE WHEN is_executed AND outcome IN ('WIN', 'LOSS', 'BREAKEVEN') THEN {closed} END AS closed "
         f"FROM {{schema}}signal_history WHERE {where}), "
-        "looks AS (SELECT signal_id, seen_at AS at FROM {schema}signal_funnel WHERE seen_at IS NOT NULL UNION ALL "
-        "SELECT signal_id, executed_at FROM {schema}signal_funnel WHERE executed_at IS NOT NULL UNION ALL "
+        f"looks AS (SELECT made.signal_id, f.seen_at AS at {_WAYS} AND f.seen_at IS NOT NULL UNION ALL "
+        f"SELECT made.signal_id, f.executed_at {_WAYS} AND f.executed_at IS NOT NULL UNION ALL "
         "SELECT signal_id, executed FROM made WHERE executed IS NOT NULL), "
         "seen AS (SELECT made.signal_id, made.day, made.source, made.at AS made, made.executed, min(looks.at) AS at "
         "FROM made JOIN looks ON looks.signal_id = made.signal_id "
@@ -154,14 +160,29 @@ _MEDIAN = (
 """Count and median of `took`: the middle value, or the mean of the two in the middle."""
 
 
+_IS_SEEN = (
+    "EXISTS (SELECT 1 FROM {schema}signal_funnel AS f WHERE f.signal_id = signal_history.signal_id "
+    "AND (f.seen_at IS NOT NULL OR f.executed_at IS NOT NULL))"
+)
+
+
 def only_seen(connection: Connection, where: Where) -> int:
     """How many signals of a window somebody came to although nobody is known to have executed them."""
-    statement = (
-        f"SELECT count(*) FROM {{schema}}signal_history WHERE {where[0]} AND NOT is_executed AND EXISTS "
-        "(SELECT 1 FROM {schema}signal_funnel AS f WHERE f.signal_id = signal_history.signal_id "
-        "AND (f.seen_at IS NOT NULL OR f.executed_at IS NOT NULL))"
-    )
+    statement = f"SELECT count(*) FROM {{schema}}signal_history WHERE {where[0]} AND NOT is_executed AND {_IS_SEEN}"
     return int(run(connection, statement, where[1]).scalar())
+
+
+def reached(connection: Connection, where: Where) -> dict[str, int]:
+    """How many signals of a window took each step, without their times."""
+    flags = {
+        "generated": "1 = 1",
+        "seen": f"is_executed OR {_IS_SEEN}",
+        "executed": "is_executed",
+        "closed": "is_executed AND outcome IN ('WIN', 'LOSS', 'BREAKEVEN')",
+    }
+    sums = ", ".join(f"coalesce(sum(CASE WHEN {flag} THEN 1 ELSE 0 END), 0)" for flag in flags.values())
+    found = run(connection, f"SELECT {sums} FROM {{schema}}signal_history WHERE {where[0]}", where[1]).one()
+    return {step: int(count) for step, count in zip(flags, found, strict=True)}
 
 
 def visits(connection: Connection, where: Where) -> list[Stage]:
@@ -180,8 +201,7 @@ def _visits(connection: Connection, where: str) -> str:
         f"WITH made AS (SELECT signal_id, {made} AS at, {made} / {_DAY} AS day "
         f"FROM {{schema}}signal_history WHERE {where}), "
         "pairs AS (SELECT made.day, coalesce(f.seen_source, f.executed_source) AS source, made.at AS made, "
-        "coalesce(f.seen_at, f.executed_at) AS seen, f.executed_at AS executed "
-        "FROM made JOIN {schema}signal_funnel AS f ON f.signal_id = made.signal_id), "
+        f"coalesce(f.seen_at, f.executed_at) AS seen, f.executed_at AS executed {_WAYS}), "
         "took AS (SELECT day, source, 'seen' AS step, seen - made AS seconds FROM pairs UNION ALL "
         "SELECT day, source, 'executed', executed - seen FROM pairs WHERE executed IS NOT NULL) "
     )

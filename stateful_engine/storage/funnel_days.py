@@ -9,6 +9,7 @@ Days whose signals were deleted while their figures were kept stay as they are.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -194,22 +195,41 @@ class _Days:
     kept: list[tuple[int, int]] = field(default_factory=list)
     beside: list[tuple[int, int]] = field(default_factory=list)
 
+    @property
+    def within(self) -> str:
+        """The condition on kept days; there are some."""
+        return "(" + " OR ".join(f"day BETWEEN {first} AND {last}" for first, last in self.kept) + ")"
+
 
 def read(connection: Connection, window: Window) -> Cells:
     """How far the signals of a window came: kept days, and the rows beside them."""
     days = _days(connection, window)
     found: Cells = {}
     if days.kept:
-        spans = " OR ".join(f"day BETWEEN {first} AND {last}" for first, last in days.kept)
         statement = (
             "SELECT kind, source, step, bin, CAST(sum(total) AS BIGINT), CAST(sum(microseconds) AS BIGINT) "
-            f"FROM {{schema}}rollup_funnel WHERE ({spans}) AND kind <> '{STALE}' GROUP BY kind, source, step, bin"
+            f"FROM {{schema}}rollup_funnel WHERE {days.within} AND kind <> '{STALE}' GROUP BY kind, source, step, bin"
         )
         funnel.add_cells(found, fetched(connection, statement))
     for begin, end in days.beside:
         for key, bins in funnel.cells(connection, rollup_sql.created_between(begin, end)).items():
             funnel.add_cells(found, ((*key, label, *figures) for label, figures in bins.items()))
     return found
+
+
+def reached(connection: Connection, window: Window) -> dict[str, int]:
+    """How many signals of the window took each step, without their times: the same counts at less cost."""
+    days = _days(connection, window)
+    found: Counter[str] = Counter()
+    if days.kept:
+        statement = (
+            "SELECT step, CAST(sum(total) AS BIGINT) FROM {schema}rollup_funnel "
+            f"WHERE {days.within} AND kind = '{funnel.SIGNAL}' GROUP BY step"
+        )
+        found.update(dict(fetched(connection, statement)))
+    for begin, end in days.beside:
+        found.update(funnel.reached(connection, rollup_sql.created_between(begin, end)))
+    return dict(found)
 
 
 def _days(connection: Connection, window: Window) -> _Days:
