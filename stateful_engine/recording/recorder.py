@@ -173,9 +173,11 @@ class Recorder:
     def forget_people(self, names: Collection[str], timeout: float = 5.0) -> int:
         """Keep people who are called one of `names` out of all records made before now; how many refused ones changed.
 
-        What waits in the spool is stored first, as far as the database takes it, so that it can be deleted there.
+        What waits in the spool is stored first, as far as the database takes it, so that it can be deleted there; files
+        whose records are all stored are deleted, by other processes within a minute.
         """
         self._forgotten.add(names)
+        self._spool.seal()
         self.drain(timeout)
         return self._rejects.rewrite(lambda payload: redone(payload, names, self._settings))
 

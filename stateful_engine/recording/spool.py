@@ -178,6 +178,11 @@ class Spool:
             self.settled += done - segment.settled
             segment.settled = done
 
+    def seal(self) -> None:
+        """Begin a new segment with the next record, so that the present one is deleted once it is stored."""
+        with self.lock:
+            self._seal()
+
     def seal_old(self) -> None:
         """Begin a new segment with the next record when the present one is old, so that its disk space comes back."""
         with self.lock:

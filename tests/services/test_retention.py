@@ -207,6 +207,19 @@ def test_records_that_were_set_aside_forget_the_person_too(runtime: Runtime) -> 
     assert (counts(runtime)["signal_history"], counts(runtime)["user_interaction"]) == (2, 1)
 
 
+def test_the_files_of_the_spool_do_not_name_the_person_either(
+    lived: str, runtime: Runtime, caplog: pytest.LogCaptureFixture
+) -> None:
+    runtime.recorder.record(waiting(ANN))
+    runtime.state_manager.forget_user(ANN)
+    assert runtime.recorder.drain()
+    left = [
+        file for file in runtime.settings.spool_dir.rglob("*") if file.is_file() and ANN.encode() in file.read_bytes()
+    ]
+    assert left == []
+    assert ANN not in caplog.text
+
+
 def test_nobody_cannot_be_forgotten(runtime: Runtime) -> None:
     with pytest.raises(InvalidInputError, match="name the person"):
         runtime.state_manager.forget_user("")
