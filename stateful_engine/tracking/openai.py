@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from stateful_engine.domain import clock
 from stateful_engine.domain.pricing import cost_of
 from stateful_engine.domain.usage import usage_of
+from stateful_engine.errors import InvalidInputError
 from stateful_engine.globals import find_runtime
 from stateful_engine.services.conversations import ChatGPTLogger
 
@@ -29,6 +30,8 @@ ClientT = TypeVar("ClientT")
 
 WRAPPED = "__stateful_tracked__"
 CHAT, RESPONSES = "openai:chat.completions", "openai:responses"
+RESOURCES = {CHAT: ("chat", "completions"), RESPONSES: ("responses",)}
+CALLS = "create", "parse"
 
 _conversation: ContextVar[int | None] = ContextVar("stateful_engine_conversation", default=None)
 
@@ -48,17 +51,30 @@ def track_openai(client: ClientT, runtime: Runtime | None = None) -> ClientT:
     """Remember what this client answers; returns the client itself. Wrapping it again changes nothing.
 
     Works for sync and async clients, streams (whose usage is known only with `include_usage`, which stays the host's
-    decision), `with_raw_response` and `with_options`.
+    decision), `with_raw_response` and `with_options`. Raises `InvalidInputError` for what is no client.
     """
     if getattr(client, WRAPPED, False):
         return client
-    sdk: Any = client
-    for endpoint, resource in ((CHAT, sdk.chat.completions), (RESPONSES, sdk.responses)):
-        resource.create = _tracked(resource.create, endpoint, runtime)
+    resources = {endpoint: _resource(client, path) for endpoint, path in RESOURCES.items()}
+    if not any(resources.values()):
+        raise InvalidInputError(
+            f"a {type(client).__name__} is no OpenAI client; give one of openai.OpenAI or AsyncOpenAI"
+        )
+    for endpoint, resource in resources.items():
+        for name in CALLS:
+            if hasattr(resource, name):
+                setattr(resource, name, _tracked(getattr(resource, name), endpoint, runtime))
     for name in ("with_options", "copy"):
         if hasattr(client, name):
             setattr(client, name, _copying(getattr(client, name), runtime))
     setattr(client, WRAPPED, True)
+    return client
+
+
+def _resource(client: Any, path: tuple[str, ...]) -> Any:
+    """A part of the client, None where this version of the SDK has none."""
+    for name in path:
+        client = getattr(client, name, None)
     return client
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -14,8 +15,10 @@ from flask import Flask, Response, jsonify, request
 from werkzeug.serving import make_server
 
 from stateful_engine import ChatGPTLogger, StatefulEngine
+from stateful_engine.errors import InvalidInputError
 from stateful_engine.extension import Runtime
 from stateful_engine.storage.gpt_queries import QueryFilters
+from stateful_engine.tracking.openai import track_openai
 
 USAGE = {
     "prompt_tokens": 100,
@@ -119,6 +122,26 @@ def test_what_an_answer_cost_is_logged_by_the_hosts_prices_before_the_listed_one
         with app.app_context():
             openai_client.chat.completions.create(**ASK)
         assert logged(runtime)[0]["cost_usd"] == pytest.approx(cost)
+
+
+def test_an_answer_that_the_sdk_parses_is_remembered_once(
+    app: Flask, engine: StatefulEngine, runtime: Runtime, openai_client: openai.OpenAI
+) -> None:
+    engine.track_openai(openai_client)
+    with app.app_context():
+        assert openai_client.chat.completions.parse(**ASK).choices[0].message.content == "Buy."
+    assert [query["tokens_used"] for query in logged(runtime)] == [120]
+
+
+def test_a_client_of_an_older_sdk_is_tracked_as_far_as_it_goes_and_no_client_is_refused(runtime: Runtime) -> None:
+    def create(**_request: Any) -> Any:
+        return {"model": "m", "usage": {"total_tokens": 3}, "choices": [{"message": {"content": "Buy."}}]}
+
+    older = SimpleNamespace(chat=SimpleNamespace(completions=SimpleNamespace(create=create)))
+    track_openai(older, runtime).chat.completions.create(model="m", messages=[])
+    assert [query["tokens_used"] for query in logged(runtime)] == [3]
+    with pytest.raises(InvalidInputError, match="no OpenAI client"):
+        track_openai(object(), runtime)
 
 
 def test_inside_a_conversation_question_and_answer_are_its_messages(
