@@ -41,7 +41,7 @@ from stateful_engine.logging import logger
 from stateful_engine.recording import stamping
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
-from stateful_engine.services.trial_marks import CandleMarks, Mark, Valuation, marked_by, unknown
+from stateful_engine.services.trial_marks import CandleMarks, Mark, OpenTrade, Valuation, marked_by, unknown
 from stateful_engine.services.trial_reports import gather, report
 from stateful_engine.storage import experiments, outcomes, signals
 from stateful_engine.storage.experiments import Experiment, Snapshot
@@ -414,17 +414,28 @@ class Experiments(Bound):
         return shown | report(design, found, now=now, days=days, units=units, answered=answered, value=value)
 
     def _valuation(self, mark: Mark | None = None) -> Valuation:
-        """What open signals are worth, by whoever knows prices here; a folder that is not there knows none."""
+        """What open signals are worth, by whoever knows prices here.
+
+        A configured folder that is not there knows none, nor does a configured function that fails.
+        """
         if mark is not None:
             return marked_by(mark)
         if self._candles is not None:
             return CandleMarks(self._candles, self._stop_moves)
         candles = self._runtime.settings.candles if self._own is None else None
         try:
-            return unknown if candles is None else CandleMarks(candles, self._stop_moves)
+            return unknown if candles is None else self._guarded(CandleMarks(candles, self._stop_moves))
         except ConfigurationError as error:
             logger.warning("open signals are not marked to market: %s", error.message)
             return unknown
+
+    def _guarded(self, value: Valuation) -> Valuation:
+        def valued(trades: Sequence[OpenTrade]) -> Sequence[float | None]:
+            with self._runtime.guard("value_open_signals"):
+                return value(trades)
+            return unknown(trades)
+
+        return valued
 
     def _stop_moves(self, signal_ids: Sequence[str]) -> dict[str, list[tuple[datetime, float]]]:
         found: dict[str, list[tuple[datetime, float]]] = {}

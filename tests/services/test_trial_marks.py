@@ -164,6 +164,21 @@ def test_a_configured_folder_that_is_not_there_leaves_signals_unmarked_and_a_nam
     assert sum(arm["unmarked"] for arm in results["maturity"]["arms"].values()) == 3
 
 
+def test_a_configured_function_that_fails_leaves_signals_unmarked(
+    make_app: Callable[..., Flask], clock: FakeClock
+) -> None:
+    def fetch(*_: Any) -> None:
+        raise RuntimeError("the exchange is away")
+
+    app = make_app(STATEFUL_CANDLES=fetch)
+    with app.app_context():
+        expose(app.extensions["stateful_engine"], Experiments())
+        clock.advance(hours=4)
+        results = Experiments().results("marks")
+    assert sum(arm["unmarked"] for arm in results["maturity"]["arms"].values()) == 3
+    assert app.extensions["stateful_engine"].guard.snapshot()["failed_value_open_signals"] == 1
+
+
 def test_the_command_marks_by_the_folder_that_it_is_given(
     app: Flask, runtime: Runtime, tmp_path: Path, clock: FakeClock
 ) -> None:

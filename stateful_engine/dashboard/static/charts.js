@@ -189,6 +189,9 @@
     setInterval(() => box.checked && renew().catch(() => {}), REFRESH_SECONDS * 1000);
   };
 
+  // On a phone the navigation is one line: the page that is open stands in it where it can be seen.
+  document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
   enhance().catch(() => {});
   offerRefresh();
   addEventListener("resize", fit);
