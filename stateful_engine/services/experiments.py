@@ -171,13 +171,19 @@ class Experiments(Bound):
             return _shown(row)
 
     def declare(self, name: str, variant: str | None) -> dict[str, Any]:
-        """Serve `variant` to everybody from now on; None takes the declaration back."""
-        with self._changing(name) as (_, row):
-            if variant not in (None, "A", "B"):
-                raise InvalidInputError(f"{inputs.text(variant, most=40)!r} is no variant; declare A or B")
+        """Serve `variant` to everybody from now on; None takes the declaration back.
+
+        A running experiment ends by it, and a snapshot of its results is kept.
+        """
+        if variant not in (None, "A", "B"):
+            raise InvalidInputError(f"{inputs.text(variant, most=40)!r} is no variant; declare A or B")
+        runs = self.get(name)["status"] in (ExperimentStatus.RUNNING.value, ExperimentStatus.PAUSED.value)
+        kept = self.results(name) if runs and variant is not None else None
+        with self._changing(name) as (session, row):
             row.winner = variant
             if variant is not None and row.active:
                 row.active, row.paused, row.ended_at = False, False, clock.now()
+                _keep_snapshot(session, row, kept or self._results_of(session, row, unknown))
             return _shown(row)
 
     def change(self, name: str, **design: Any) -> dict[str, Any]:

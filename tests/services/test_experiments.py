@@ -182,6 +182,18 @@ def test_a_change_after_the_start_is_a_new_version_that_deals_anew(experiments: 
     assert len(experiments.snapshots("prompt-v2")) == 1
 
 
+def test_a_declaration_ends_a_running_experiment_and_keeps_its_results(experiments: Experiments) -> None:
+    started(experiments)
+    experiments.assign("prompt-v2", 1)
+    assert experiments.declare("prompt-v2", "B")["status"] == "stopped"
+    [kept] = experiments.snapshots("prompt-v2")
+    assert kept["results"]["status"] == "running"
+    assert experiments.get_snapshot("prompt-v2", kept["snapshot_id"]) == kept
+    experiments.declare("prompt-v2", None)
+    experiments.declare("prompt-v2", "A")
+    assert len(experiments.snapshots("prompt-v2")) == 1
+
+
 def test_experiments_of_one_layer_share_no_unit(experiments: Experiments) -> None:
     started(experiments, "first", layer=("models", 0.0, 0.5))
     experiments.create("second", "a", "b", layer=("models", 0.4, 1.0))
