@@ -11,11 +11,12 @@ import os
 import time
 import weakref
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stateful_engine.domain import clock
-from stateful_engine.errors import InvalidInputError, PayloadTooLargeError
+from stateful_engine.errors import InvalidInputError, PayloadTooLargeError, StorageUnavailableError
 from stateful_engine.recording import records as encoding
 from stateful_engine.recording.courtesy import Courtesy
 from stateful_engine.recording.forgotten import ForgottenPeople, redone
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 EXIT_SECONDS = 2.0
 FIRST_LOOK_SECONDS = 1.0
+LOOK_AT_STREAM_SECONDS = 0.05
 STOP_SECONDS = 1.0
 
 
@@ -178,8 +180,19 @@ class Recorder:
         """
         self._forgotten.add(names)
         self._spool.seal()
+        deadline = time.monotonic() + timeout
         self.drain(timeout)
+        self._let_workers_catch_up(deadline)
         return self._rejects.rewrite(lambda payload: redone(payload, names, self._settings))
+
+    def _let_workers_catch_up(self, deadline: float) -> None:
+        """Wait until the workers have stored what is in the stream now, on whichever machine; not beyond `deadline`."""
+        if self._stream is None:
+            return
+        with suppress(StorageUnavailableError):
+            last = self._stream.newest()
+            while last is not None and self._stream.holds_until(last) and time.monotonic() < deadline:
+                time.sleep(LOOK_AT_STREAM_SECONDS)
 
     def _fetched_back(self, timeout: float) -> bool:
         """After a `close` that left records in the files: store them, as those of any process that is gone."""

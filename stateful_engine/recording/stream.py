@@ -114,6 +114,15 @@ class Stream:
         except StorageUnavailableError:
             return None
 
+    def newest(self) -> str | None:
+        """The id of the last record in the stream; None when it is empty."""
+        found = self.call("xrevrange", STREAM, "+", "-", 1)
+        return found[0][0].decode() if found else None
+
+    def holds_until(self, entry_id: str) -> bool:
+        """Whether records up to this one still wait or are in the hands of a worker."""
+        return bool(self.call("xrange", STREAM, "-", entry_id, 1))
+
 
 def _away(error: Exception) -> StorageUnavailableError:
     return StorageUnavailableError(

@@ -223,6 +223,23 @@ def test_a_worker_that_stops_in_order_leaves_no_name_behind(
     assert redis.xinfo_consumers(STREAM, GROUP) == []
 
 
+def test_whoever_forgets_a_person_waits_for_what_is_in_the_stream(
+    streaming: Recorder, make_worker: MakeWorker, database: Database
+) -> None:
+    """So that what is stored by a worker on another machine is there to be deleted."""
+    streaming.record(signals("sig_a"))
+    assert streaming.flush(SOON)
+    streaming.forget_people(["ann"], timeout=0.1)
+    assert stored_ids(database) == []
+    stop = threading.Event()
+    worker = threading.Thread(target=make_worker().run, args=(stop,))
+    worker.start()
+    streaming.forget_people(["ann"], timeout=SOON)
+    assert stored_ids(database) == ["sig_a"]
+    stop.set()
+    worker.join(SOON)
+
+
 def test_a_worker_survives_that_redis_forgets_everything(
     streaming: Recorder, make_worker: MakeWorker, database: Database, redis: Redis
 ) -> None:
