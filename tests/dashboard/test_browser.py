@@ -21,7 +21,7 @@ from werkzeug.serving import make_server
 from stateful_engine import StatefulEngine
 from stateful_engine.dashboard.pages import PAGES
 from tests.dashboard import stage
-from tests.dashboard.browsers import chromium
+from tests.dashboard.browsers import MISSING, chromium
 
 if TYPE_CHECKING:
     from tests.databases import SqliteTemplate
@@ -94,8 +94,10 @@ def site(sqlite_template: SqliteTemplate, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    path = chromium()
+    assert path is not None, MISSING
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield started
         started.close()
 

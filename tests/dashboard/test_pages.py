@@ -310,6 +310,18 @@ def test_the_system_page_says_what_waits_and_what_was_refused(board, reader):
     assert "unknown_shape" in page
 
 
+def test_the_system_page_stands_when_the_database_does_not(make_board, tmp_path):
+    board = make_board(STATEFUL_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing", STATEFUL_AUTO_MIGRATE=False)
+    with board.app_context():
+        get_state_manager().save_signal_history(signal_data())
+    answer = board.test_client().get("/state/system")
+    page = re.sub(r"\s+", " ", words(answer))
+    assert answer.status_code == 200
+    assert "Waiting 2 " in page or "Waiting 1 " in page
+    assert "database" in page and 'class="problem"' in answer.text
+    assert board.test_client().get("/state/signals").status_code == 503
+
+
 def test_refused_records_are_shown_with_their_reason_and_the_remedy(board, reader, monkeypatch):
     from stateful_engine.recording.rejects import Reject, Rejects
 
