@@ -53,7 +53,9 @@ class Family:
     cells: str
     dimensions: tuple[str, ...]
     measures: tuple[str, ...]
-    facts: Callable[[Sequence[Row]], Facts]
+    facts: Callable[[Sequence[Row], Collection[str]], Facts]
+    """What rows say, with the values of some dimensions."""
+
     split_measures: tuple[str, ...]
     """What reports say of the values of a dimension: some of the measures, as each costs time."""
 
@@ -61,18 +63,21 @@ class Family:
     """Kinds of sets by the column that names their members."""
 
 
-def _signal_facts(rows: Sequence[Row]) -> Facts:
+def _signal_facts(rows: Sequence[Row], wanted: Collection[str]) -> Facts:
     created = [moment_of(row["created_at"]) for row in rows]
     outcomes = [str(row.get("outcome") or Outcome.PENDING.value) for row in rows]
     confidences = [amounts.units(row.get("confidence"), amounts.MAX_CONFIDENCE) for row in rows]
     executed = [bool(row.get("is_executed")) for row in rows]
-    texts = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
-    values: dict[str, Column] = {name: [label(row.get(name)) for row in rows] for name in texts}
-    values["confidence"] = [
-        NOTHING if amount is None else str(amounts.confidence_bin(amount)) for amount in confidences
-    ]
-    values["executed"] = ["1" if flag else "0" for flag in executed]
-    values["pair"] = [SEPARATOR.join(both) for both in zip(values["symbol"], values["timeframe"], strict=True)]
+    values: dict[str, Column] = {name: _labels(rows, name) for name in _TEXTS if name in wanted}
+    if "confidence" in wanted:
+        values["confidence"] = [
+            NOTHING if amount is None else str(amounts.confidence_bin(amount)) for amount in confidences
+        ]
+    if "executed" in wanted:
+        values["executed"] = ["1" if flag else "0" for flag in executed]
+    if "pair" in wanted:
+        both = (values.get(name) or _labels(rows, name) for name in ("symbol", "timeframe"))
+        values["pair"] = [SEPARATOR.join(pair) for pair in zip(*both, strict=True)]
     measures = {
         "total": [1] * len(rows),
         "executed": [int(flag) for flag in executed],
@@ -80,14 +85,20 @@ def _signal_facts(rows: Sequence[Row]) -> Facts:
         "confidence": [amount or 0 for amount in confidences],
     }
     if any(outcome != Outcome.PENDING.value for outcome in outcomes):
-        _add_results(rows, outcomes, values, measures)
+        closed = _add_results(rows, outcomes, measures)
+        _add_ends(rows, closed, values, measures, wanted=wanted)
     return Facts(_hours(created), values, measures)
 
 
-def _add_results(
-    rows: Sequence[Row], outcomes: list[str], values: dict[str, Column], measures: dict[str, list[int]]
-) -> None:
-    """What signals that have ended add: how they ended, what they brought, and whether their confidence was right."""
+_TEXTS = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
+
+
+def _labels(rows: Sequence[Row], name: str) -> Column:
+    return [label(row.get(name)) for row in rows]
+
+
+def _add_results(rows: Sequence[Row], outcomes: list[str], measures: dict[str, list[int]]) -> list[bool]:
+    """How signals ended and what they brought; returns which are closed."""
     for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN, Outcome.UNFILLED):
         measures[word.value.lower()] = [int(outcome == word.value) for outcome in outcomes]
     doubtful = [bool(row.get("ambiguous")) for row in rows]
@@ -96,17 +107,32 @@ def _add_results(
     closed = [bool(sum(ends)) for ends in zip(measures["win"], measures["loss"], measures["breakeven"], strict=True)]
     _add_amounts(measures, "pnl", rows, closed, column="pnl_percentage", limit=amounts.MAX_PERCENT)
     _add_amounts(measures, "r", rows, closed, column="r_multiple", limit=amounts.MAX_R)
-    days = [_closing_day(row) if ended else None for row, ended in zip(rows, closed, strict=True)]
-    values["closed_on"] = days
-    values["executed_on"] = [day if row.get("is_executed") else None for row, day in zip(rows, days, strict=True)]
-    values["r_bin"] = [
-        str(amounts.r_bin(amount)) if known else None
-        for amount, known in zip(measures["r"], measures["r_n"], strict=True)
-    ]
-    values["forecast"] = [
-        _forecast(row) if win or loss else None
-        for row, win, loss in zip(rows, measures["win"], measures["loss"], strict=True)
-    ]
+    return closed
+
+
+def _add_ends(
+    rows: Sequence[Row],
+    closed: list[bool],
+    values: dict[str, Column],
+    measures: Mapping[str, list[int]],
+    *,
+    wanted: Collection[str],
+) -> None:
+    """When signals ended, with how much R, and whether their confidence was right."""
+    if "closed_on" in wanted or "executed_on" in wanted:
+        days = [_closing_day(row) if ended else None for row, ended in zip(rows, closed, strict=True)]
+        values["closed_on"] = days
+        values["executed_on"] = [day if row.get("is_executed") else None for row, day in zip(rows, days, strict=True)]
+    if "r_bin" in wanted:
+        values["r_bin"] = [
+            str(amounts.r_bin(amount)) if known else None
+            for amount, known in zip(measures["r"], measures["r_n"], strict=True)
+        ]
+    if "forecast" in wanted:
+        values["forecast"] = [
+            _forecast(row) if win or loss else None
+            for row, win, loss in zip(rows, measures["win"], measures["loss"], strict=True)
+        ]
 
 
 def _add_amounts(
@@ -134,7 +160,7 @@ def _forecast(row: Row) -> str | None:
     return SEPARATOR.join((str(amount), label(row.get("source_engine")), label(row.get("ai_model"))))
 
 
-def _query_facts(rows: Sequence[Row]) -> Facts:
+def _query_facts(rows: Sequence[Row], _: Collection[str]) -> Facts:
     created = [moment_of(row["created_at"]) for row in rows]
     latencies = [amounts.units(row.get("processing_time_ms"), amounts.MAX_MILLISECONDS, 1000) for row in rows]
     values: dict[str, Column] = {
@@ -175,7 +201,7 @@ def _whole_text(value: Any) -> str:
     return NOTHING if number is None else str(number)
 
 
-def _interaction_facts(rows: Sequence[Row]) -> Facts:
+def _interaction_facts(rows: Sequence[Row], _: Collection[str]) -> Facts:
     created = [moment_of(row["created_at"]) for row in rows]
     values = {
         "type": [label(row.get("interaction_type")) for row in rows],
@@ -224,13 +250,12 @@ INTERACTIONS = Family(
 FAMILIES = {family.source: family for family in (SIGNALS, QUERIES, INTERACTIONS)}
 
 
-def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1, only: Collection[str] | None = None) -> Cells:
-    """What `rows` amount to, by hour; with `sign` -1 what their going takes away. `only` some dimensions, if given."""
-    facts = family.facts(rows)
+def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
+    """What `rows` amount to, by hour; with `sign` -1 what their going takes away."""
+    facts = family.facts(rows, family.dimensions)
     measures = {name: column for name, column in facts.measures.items() if any(column)}
-    wanted = {name: values for name, values in facts.values.items() if only is None or name in only}
     cells: Cells = {}
-    for dimension, values in ((ALL, [ALL] * len(rows)), *wanted.items()):
+    for dimension, values in ((ALL, [ALL] * len(rows)), *facts.values.items()):
         for (hour, value), indices in _groups(facts.hours, values).items():
             cells[dimension, hour, value] = {
                 name: sign * sum(column if len(indices) == len(column) else [column[index] for index in indices])

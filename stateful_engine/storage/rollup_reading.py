@@ -21,7 +21,7 @@ from stateful_engine.storage import (
     time_limits,
 )
 from stateful_engine.storage.rollup_marks import Mark, State
-from stateful_engine.storage.rollup_measures import ALL, Cells, Family, cells_of
+from stateful_engine.storage.rollup_measures import Family
 from stateful_engine.storage.rollup_sql import Where
 
 if TYPE_CHECKING:
@@ -86,18 +86,26 @@ class View:
         )
         splits = rollup_cells.read_splits(self.connection, self.family, dimensions, coarse.spans)
         for edge in coarse.edges:
-            for (dimension, _, value), found in self._edge(edge, dimensions).items():
-                if dimension == ALL:
-                    known = days.setdefault(edge.begin // LENGTH[Grain.DAY], {})
-                else:
-                    known = splits.setdefault(dimension, {}).setdefault(value, {})
-                _add(known, found, sign=edge.sign)
+            of_day = days.setdefault(edge.begin // LENGTH[Grain.DAY], {})
+            self._add_edge(edge, of_day, {name: splits.setdefault(name, {}) for name in dimensions})
         return self._answer(days, splits)
 
-    def _edge(self, edge: Edge, dimensions: tuple[str, ...]) -> Cells:
-        """The cells of the rows at an edge. They are few, so that counting them here beats a statement that can."""
+    def _add_edge(self, edge: Edge, into: Figures, splits: Mapping[str, Split]) -> None:
+        """Add the rows at an edge. They are few, so that counting them here beats a statement that can."""
         rows = rollup_sql.rows(self.connection, self.family, edge.begin, edge.end)
-        return cells_of(self.family, rows, only=dimensions) if rows else {}
+        if not rows:
+            return
+        facts = self.family.facts(rows, splits.keys())
+        for name, column in facts.measures.items():
+            into[name] = into.get(name, 0) + edge.sign * sum(column)
+        told = [(name, facts.measures[name]) for name in self.family.split_measures if name in facts.measures]
+        of_rows = [[(name, column[index]) for name, column in told if column[index]] for index in range(len(rows))]
+        for dimension, split in splits.items():
+            for value, figures in zip(facts.values.get(dimension, ()), of_rows, strict=False):
+                if value is not None:
+                    known = split.setdefault(value, {})
+                    for name, amount in figures:
+                        known[name] = known.get(name, 0) + edge.sign * amount
 
     def _answer(self, days: dict[int, Figures], splits: dict[str, Split]) -> Answer:
         nothing = dict.fromkeys(self.family.measures, 0)
@@ -134,8 +142,7 @@ class View:
             self.connection, self.family, covered.spans, key=rollup_cells.HOUR_OF_WEEK, measures=measures
         )
         for edge in covered.edges:
-            for figures in self._edge(edge, ()).values():
-                _add(hours.setdefault((edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {}), figures, sign=edge.sign)
+            self._add_edge(edge, hours.setdefault((edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {}), {})
         return self._shown(hours)
 
     def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
@@ -214,8 +221,3 @@ def _view(connection: Connection, families: Sequence[Family], states: Mapping[st
     first = states[families[0].source]
     revision = sum(state.mark.changes for state in states.values() if state.mark is not None)
     return View(connection, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
-
-
-def _add(into: Figures, more: Figures, *, sign: int) -> None:
-    for name, amount in more.items():
-        into[name] = into.get(name, 0) + sign * amount
