@@ -36,6 +36,9 @@ Split = dict[str, Figures]
 """Figures by value of a dimension."""
 
 
+HOUR_OF_WEEK = "hour_of_week"
+"""The dimension of the hours of the week, which only rows have: whole periods tell theirs by themselves."""
+
 K = TypeVar("K", str, int)
 
 
@@ -135,7 +138,7 @@ class View:
     def hours_of_week(self, window: Window, only: Where | None = None) -> dict[int, Figures]:
         """What reports say of the hours of the week (UTC), 0 to 167 from Monday on; those without rows are left out."""
         if only is not None:
-            found = rollup_sql.cells_of_rows(self.connection, self.family, window.where(only), ("hour_of_week",))
+            found = rollup_sql.cells_of_rows(self.connection, self.family, window.where(only), (HOUR_OF_WEEK,))
             return self._shown({int(value): figures for _, value, figures in found})
         covered, measures = self._cover(window, Grain.HOUR), self.family.split_measures
         hours = rollup_cells.read_all(
@@ -182,10 +185,16 @@ class _HavingRead(View):
             return self.answer
         return View.read(self, window, wanted, only)
 
+    def hours_of_week(self, window: Window, only: Where | None = None) -> dict[int, Figures]:
+        if only is None or window != self.window or only != self.only:
+            return View.hours_of_week(self, window, only)
+        found = self.answer.splits.get(HOUR_OF_WEEK, {})
+        return {int(value): found[value] for value in sorted(found, key=int)}
+
 
 def having_read(view: View, window: Window, dimensions: Iterable[str], only: Where | None = None) -> View:
     """The same view for several reports on one window: what they read of it is read once, for all of them."""
-    wanted = tuple(dict.fromkeys(dimensions))
+    wanted = tuple(dict.fromkeys([*dimensions, *([HOUR_OF_WEEK] if only else [])]))
     answer = view.read(window, wanted, only)
     parts = (view.connection, view.family, view.mark, view.newest, view.revision)
     return _HavingRead(*parts, window, only, frozenset(wanted), answer)

@@ -7,11 +7,12 @@ import re
 import stat
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from flask import Flask
 from flask_wtf import CSRFProtect
+from sqlalchemy.exc import OperationalError
 
 from stateful_engine import StatefulEngine
 from stateful_engine.dashboard.pages import PAGES
@@ -152,6 +153,24 @@ def test_revoking_the_key_ends_the_session_at_once(stranger: FlaskClient, keys: 
     assert stranger.get("/state/").status_code == 200
     keys.revoke(made.key_id)
     assert stranger.get("/state/").status_code == 303
+
+
+def test_a_session_waits_for_a_database_that_is_away(
+    stranger: FlaskClient, closed: Flask, keys: ApiKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign_in(stranger, keys.create("trader").text)
+    database = closed.extensions["stateful_engine"].database
+    with monkeypatch.context() as patch:
+        patch.setattr(database.engine, "connect", _refused)
+        answer = stranger.get("/state/")
+        assert answer.status_code == 503
+        assert "Retry-After" in answer.headers
+        assert "Set-Cookie" not in answer.headers
+    assert stranger.get("/state/").status_code == 200
+
+
+def _refused(*_: Any, **__: Any) -> NoReturn:
+    raise OperationalError("connect", None, Exception("refused"))
 
 
 def test_a_session_ends_with_its_key_and_after_half_a_day(
