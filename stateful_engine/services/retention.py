@@ -125,8 +125,7 @@ class Retention:
             return self._count(table, condition)
         family, moment = self._counted(name), clock.to_epoch_us(cutoff)
         if family is not None:
-            with self._database.connection() as connection:
-                rollup_forgetting.keep_figures_before(connection, family, moment)
+            rollup_forgetting.keep_figures_before(self._database, family, moment, for_good=not rollups)
         gone = sum(len(rows) for rows in self._deleted(table, condition))
         if family is not None and rollups:
             rollup_forgetting.drop_figures_before(self._database, family, moment)

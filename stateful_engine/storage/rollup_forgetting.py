@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -23,13 +24,21 @@ PERSON_COLUMNS = ("user_id", "user_ref")
 """The columns that name people."""
 
 
-def keep_figures_before(connection: Connection, family: Family, cutoff: int) -> None:
-    """Before rows older than `cutoff` are deleted: say that they stay counted, and cannot be counted again."""
-    mark = rollup_marks.claim(connection, family)
-    if cutoff > mark.forgotten:
-        if family is SIGNALS:
-            funnel_days.count_before(connection, cutoff)
-        rollup_marks.write_forgotten(connection, family, cutoff)
+def keep_figures_before(database: Database, family: Family, cutoff: int, *, for_good: bool = True) -> None:
+    """Before rows older than `cutoff` are deleted: say that they stay counted, and cannot be counted again.
+
+    Unless their figures stay `for_good`, it is only until they are dropped. Days are counted some at a time, so that
+    writers get their turn.
+    """
+    counts_days = family is SIGNALS and for_good
+    if counts_days:
+        funnel_days.catch_up(database, patience=math.inf)
+    with database.connection() as connection:
+        mark = rollup_marks.claim(connection, family)
+        if cutoff > mark.forgotten:
+            if counts_days:
+                funnel_days.count_before(connection, cutoff)
+            rollup_marks.write_forgotten(connection, family, cutoff)
 
 
 def drop_figures_before(database: Database, family: Family, cutoff: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def rebuild(database: Database, families: tuple[Family, ...] = ALL_FAMILIES, *, 
             rollup_build.begin(connection)
             rollup_build.build(connection, family, rollup_marks.claim(connection, family), progress=progress)
     if families == ALL_FAMILIES:
-        funnel_days.catch_up(database, patience=float("inf"))
+        funnel_days.catch_up(database, patience=math.inf)
 
 
 def check(database: Database, *, most: int = 100, progress: Progress = silent) -> list[Difference]:
