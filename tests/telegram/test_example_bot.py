@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -12,9 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from stateful_engine import AnalyticsLogger, ChatGPTLogger
+import pytest
+
+from stateful_engine import AnalyticsLogger, ChatGPTLogger, ConfigurationError, StatefulEngine
 from stateful_engine.storage.database import Database
-from stateful_engine.telegram.example_bot import analyses
+from stateful_engine.telegram.example_bot import analyses, build
 from tests.factories import ROOT
 from tests.telegram.bot_api import BIG_ID, TOKEN, BotApi, message, press
 
@@ -94,6 +97,32 @@ def remembered(folder: Path) -> dict[str, Any]:
         }
     finally:
         database.dispose()
+
+
+def test_the_example_is_built_from_its_environment(
+    api: BotApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from telegram import Update
+
+    monkeypatch.chdir(tmp_path)
+    engine = StatefulEngine()
+    environment = {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url, "TELEGRAM_ADMINS": f"{BIG_ID}, 2"}
+    application = build(engine, environment)
+
+    async def live() -> None:
+        async with application:
+            await application.start()
+            for text in ("/demo", "/chatgpt Gold?", "/dashboard"):
+                await application.process_update(Update.de_json(message(text), application.bot))
+            await application.stop()
+
+    asyncio.run(live())
+    sent = [call["text"] for call in api.made("sendMessage")]
+    assert any("above &lt;2640&gt;" in text for text in sent)
+    assert "Message 1: Gold?" in sent
+    assert engine.close()
+    with pytest.raises(ConfigurationError, match="TELEGRAM_BOT_TOKEN"):
+        build(engine, {})
 
 
 def test_the_scanner_of_the_example_asks_an_endpoint_when_one_is_named(tmp_path: Path) -> None:
