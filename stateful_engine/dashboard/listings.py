@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -122,19 +122,22 @@ def _link(endpoint: str, values: Mapping[str, Any]) -> str:
 
 def csv_lines(runtime: Runtime, listing: Listing, wanted: Asked) -> Iterator[str]:
     """The whole list as CSV, page by page, so that memory stays constant: a header, then a line per record."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow([column.field for column in listing.columns])
+    fields = [column.field for column in listing.columns]
+    yield csv_text([fields])
     left, cursor = MOST_DOWNLOAD_ROWS, wanted.cursor
-    while True:
+    while left > 0:
         page = listing.fetch(runtime, Asked(wanted.days, wanted.filters, cursor), min(DOWNLOAD_PAGE_ROWS, left))
-        writer.writerows([cell(row.get(column.field)) for column in listing.columns] for row in page.items)
-        yield buffer.getvalue()
-        buffer.seek(0)
-        buffer.truncate()
+        yield csv_text([row.get(field) for field in fields] for row in page.items)
         left, cursor = left - len(page.items), page.next_cursor
-        if cursor is None or left <= 0:
+        if cursor is None:
             return
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Rows as lines of CSV."""
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\r\n").writerows([cell(value) for value in row] for row in rows)
+    return lines.getvalue()
 
 
 def cell(value: Any) -> Any:

@@ -78,6 +78,7 @@ def view(runtime: Runtime) -> ResponseReturnValue:
         sample=SAMPLE,
         breakdown=found["breakdown"],
         columns=columns(asked),
+        download=url_for(".download", name="breakdown", **_given({"sort": None, "order": None})),
         breakdowns=[(by, BY_NAMES[by], _link(by=by, sort=None, order=None)) for by in BREAKDOWNS],
         open_signals=found["open"],
         recent=found["recent"],
@@ -282,6 +283,10 @@ def _column(name: str, title: str, asked: Question) -> Column:
 
 def _link(**changes: str | None) -> str:
     """This page with other parameters; None takes one away."""
-    asked = {name: request.args.get(name, "").strip() for name in PARAMETERS} | changes
-    given: dict[str, Any] = {name: value for name, value in asked.items() if value}
-    return url_for(".overview", _anchor="breakdown", **given)
+    return url_for(".overview", _anchor="breakdown", **_given(changes))
+
+
+def _given(changes: Mapping[str, str | None]) -> dict[str, Any]:
+    """The parameters of this page with some changed; None takes one away."""
+    asked = {name: request.args.get(name, "").strip() for name in PARAMETERS} | dict(changes)
+    return {name: value for name, value in asked.items() if value}

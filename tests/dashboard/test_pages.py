@@ -169,6 +169,42 @@ def test_every_list_can_be_downloaded(played, name):
     assert len(rows_of(client.get(f"/state/downloads/{name}.csv").text)) >= 1
 
 
+def test_the_table_of_the_overview_is_a_file_with_its_filters(played):
+    client, _ = played
+    page = client.get("/state/?days=7&symbol=BTCUSDT&by=engine&sort=n").text
+    link = html.unescape(re.search(r'<a href="([^"]+breakdown\.csv[^"]*)" download>', page)[1])  # type: ignore[index]
+    rows = rows_of(client.get(link).text)
+    report = client.get("/api/gpts/state/analytics/signals?days=7&symbol=BTCUSDT&by=engine").get_json()["analytics"]
+    assert len(rows) > 1
+    for row, cell in zip(rows, report["breakdown"], strict=True):
+        assert row["engine"].lstrip("'") == cell["value"]
+        assert (int(row["n"]), float(row["win_rate"] or -1)) == (
+            cell["n"],
+            -1 if cell["win_rate"] is None else cell["win_rate"],
+        )
+    assert client.get("/state/downloads/breakdown.csv?by=nonsense").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("page", "report", "named"),
+    [
+        (
+            "recommendations?days=30",
+            "recommendations?days=30",
+            {"Given": "total_recommendations", "Followed": "executed_count"},
+        ),
+        ("engagement?days=30", "engagement?days=30", {"Active people": "unique_users", "Actions": "total_actions"}),
+        ("queries?days=7", "queries?days=7", {"Queries": "total_queries", "Success rate": "success_rate"}),
+    ],
+)
+def test_cards_say_what_the_api_says(played, page, report, named):
+    client, _ = played
+    said = client.get(f"/api/gpts/state/analytics/{report}").get_json()["analytics"]
+    text = re.sub(r"\s+", " ", words(client.get(f"/state/{page}")))
+    for card, field in named.items():
+        assert f" {card} {said[field]:g} " in text
+
+
 def test_an_unknown_file_is_not_found(reader):
     assert reader.get("/state/downloads/passwords.csv").status_code == 404
 
