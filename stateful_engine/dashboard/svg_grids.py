@@ -58,7 +58,7 @@ class Day:
     n: int
 
 
-CELL_WIDTH, CELL_HEIGHT, HEAD = 62, 40, 26
+ROOMY, COMPACT, HEAD = (62, 40), (76, 24), 26
 
 
 def heat_map(
@@ -80,10 +80,10 @@ def heat_map(
     known = [cell for cell in cells.values() if cell.value is not None]
     if not rows or not columns or not known:
         return nothing(empty)
-    left, tall = 14 + 9 * max(len(row) for row in rows), 24 if compact else CELL_HEIGHT
+    left, (wide, tall) = 14 + 9 * max(len(row) for row in rows), COMPACT if compact else ROOMY
     furthest = max(abs((cell.value or 0) - middle) for cell in known) or 1.0
-    width, height = left + CELL_WIDTH * len(columns) + 4, HEAD + tall * len(rows) + 4
-    parts = [text(column, left + (at + 0.5) * CELL_WIDTH, 18, "middle") for at, column in enumerate(columns)]
+    width, height = left + wide * len(columns) + 4, HEAD + tall * len(rows) + 4
+    parts = [text(column, left + (at + 0.5) * wide, 18, "middle") for at, column in enumerate(columns)]
     for down, row in enumerate(rows):
         y = HEAD + down * tall
         parts.append(text(row, left - 8, y + tall / 2 + 4, "end"))
@@ -91,24 +91,39 @@ def heat_map(
             cell = cells.get((row, column))
             if cell is not None and cell.value is not None:
                 shade = _shade(cell.value - middle, furthest, thin=cell.thin)
-                parts.append(_cell(left + at * CELL_WIDTH, y, cell, shade, compact=compact))
+                parts.append(_cell(left + at * wide, y, cell, shade, compact=compact))
     told = f"{len(rows)} by {len(columns)} cells in {unit}, the number of signals beside each figure; dashed: few."
     return chart(width, height, parts, kind="heat", title=title, desc=told, scrolls=True)
 
 
 def _cell(x: float, y: float, cell: Cell, shade: str, *, compact: bool) -> Markup:
-    middle, figure = x + CELL_WIDTH / 2, formats.signed(cell.value, 2 if abs(cell.value or 0) < 100 else 0)
+    wide, tall = COMPACT if compact else ROOMY
+    middle, figure = x + wide / 2, formats.signed(cell.value, 2 if abs(cell.value or 0) < 100 else 0)
     edge = box(
         x + 1,
         y + 1,
-        CELL_WIDTH - 2,
-        (24 if compact else CELL_HEIGHT) - 2,
+        wide - 2,
+        tall - 2,
         class_=f"{shade} thin" if cell.thin else shade,
+        title=f"n={cell.n:,}" if cell.n >= 1000 else "",
     )
     if compact:
-        count = element("tspan", f" ·{cell.n}", class_="small")
+        count = element("tspan", f" ·{_rounded(cell.n)}", class_="small")
         return edge + element("text", escape(figure) + count, x=middle, y=y + 16, class_="middle")
-    return edge + text(figure, middle, y + 18, "middle figure") + text(f"n={cell.n}", middle, y + 33, "middle small")
+    return (
+        edge
+        + text(figure, middle, y + 18, "middle figure")
+        + text(f"n={_rounded(cell.n)}", middle, y + 33, "middle small")
+    )
+
+
+def _rounded(n: int) -> str:
+    """A count that has to be short, from 1000 on in thousands or millions: 4 855 is 4.9k."""
+    if n < 1000:
+        return str(n)
+    size, unit = (1000, "k") if n < 999_500 else (1_000_000, "M")
+    digits = 1 if n < 99.95 * size else 0
+    return f"{n / size:.{digits}f}{unit}"
 
 
 def _shade(distance: float, furthest: float, *, thin: bool = False) -> str:

@@ -169,6 +169,14 @@ def test_many_rows_are_written_compactly():
     assert texts(picture) == ["Mon", "07", "−0.5 ·31"]
 
 
+def test_large_counts_are_shortened_in_cells_and_told_in_full():
+    counts = {"9": 999, "k": 4855, "kk": 145_440, "kkk": 999_600, "m": 12_345_678}
+    picture = svg.heat_map(["x"], list(counts), {("x", name): svg.Cell(0.5, n) for name, n in counts.items()})
+    shown = [found for found in texts(picture) if found.startswith("n=")]
+    assert [found for found in shown if "," not in found] == ["n=999", "n=4.9k", "n=145k", "n=1.0M", "n=12.3M"]
+    assert "<title>n=145,440</title>" in picture
+
+
 def test_what_scripts_read_is_what_is_drawn():
     chart = ElementTree.fromstring(CHARTS["line_with_drawdown"])
     assert json.loads(chart.get("data-series") or "") == {
