@@ -8,8 +8,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from stateful_engine.domain.periods import STRIDE, Grain, Span, begin_of, factor, floor_to, period_of
-from stateful_engine.storage.rollup_measures import Cells, Family, merge
+from stateful_engine.storage.rollup_measures import ALL, Cells, Family, merge
 from stateful_engine.storage.rollup_sql import fetched, run
+
+Figures = dict[str, int]
+"""Figures by measure."""
 
 _KEYS = ("dimension", "period", "value")
 
@@ -77,34 +80,54 @@ HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"
 """The SQL for the hour of the week, from Monday on, that a cell of an hour stands for; 1970 began on a Thursday."""
 
 
-def read_all(
-    connection: Connection, family: Family, spans: Sequence[Span], *, key: str, measures: Sequence[str]
-) -> dict[int, dict[str, int]]:
-    """Measures of whole periods, added up by `DAY` or by `HOUR_OF_WEEK`."""
-    if not spans:
-        return {}
+def read(
+    connection: Connection, family: Family, dimensions: Sequence[str], *, days: Sequence[Span], spans: Sequence[Span]
+) -> tuple[dict[int, Figures], dict[str, dict[str, Figures]]]:
+    """All measures of whole periods by day, and what reports say of the values of dimensions, in one question.
+
+    `days` are periods of a day or less, `spans` any.
+    """
+    by_day: dict[int, Figures] = {}
+    splits: dict[str, dict[str, Figures]] = {}
+    names, several = _told(family), len(family.split_measures)
+    for dimension, value, *sums in fetched(connection, _question(family, dimensions, days, spans)):
+        if dimension == ALL:
+            by_day[int(value)] = dict(zip(names, sums, strict=True))
+        else:
+            told = zip(names[:several], sums[:several], strict=True)
+            splits.setdefault(dimension, {})[value] = dict(told)
+    return by_day, splits
+
+
+def _told(family: Family) -> tuple[str, ...]:
+    """The measures, those that reports say of values first."""
+    return tuple(dict.fromkeys((*family.split_measures, *family.measures)))
+
+
+def _question(family: Family, dimensions: Sequence[str], days: Sequence[Span], spans: Sequence[Span]) -> str:
+    names = _told(family)
+    parts = [
+        f"SELECT '' AS dimension, CAST({DAY} AS TEXT) AS value, {_sums(names)} FROM {{schema}}{family.cells} "
+        f"WHERE dimension = '' AND {within(days)} GROUP BY 2"
+    ]
+    if dimensions and spans:
+        rest = ", NULL" * (len(names) - len(family.split_measures))
+        wanted = ", ".join(f"'{name}'" for name in dimensions)
+        parts.append(
+            f"SELECT dimension, value, {_sums(family.split_measures)}{rest} FROM {{schema}}{family.cells} "
+            f"WHERE dimension IN ({wanted}) AND {within(spans)} GROUP BY dimension, value"
+        )
+    return " UNION ALL ".join(parts)
+
+
+def read_hours_of_week(connection: Connection, family: Family, spans: Sequence[Span]) -> dict[int, Figures]:
+    """What reports say of whole hours, added up by the hour of the week."""
+    measures = family.split_measures
     statement = (
-        f"SELECT {key}, {_sums(measures)} FROM {{schema}}{family.cells} "
+        f"SELECT {HOUR_OF_WEEK}, {_sums(measures)} FROM {{schema}}{family.cells} "
         f"WHERE dimension = '' AND {within(spans)} GROUP BY 1"
     )
     return {row[0]: dict(zip(measures, row[1:], strict=True)) for row in fetched(connection, statement)}
-
-
-def read_splits(
-    connection: Connection, family: Family, dimensions: Sequence[str], spans: Sequence[Span]
-) -> dict[str, dict[str, dict[str, int]]]:
-    """What reports say of the values of dimensions, added up over whole periods."""
-    found: dict[str, dict[str, dict[str, int]]] = {}
-    if not spans or not dimensions:
-        return found
-    names = ", ".join(f"'{name}'" for name in dimensions)
-    statement = (
-        f"SELECT dimension, value, {_sums(family.split_measures)} FROM {{schema}}{family.cells} "
-        f"WHERE dimension IN ({names}) AND {within(spans)} GROUP BY dimension, value"
-    )
-    for row in fetched(connection, statement):
-        found.setdefault(row[0], {})[row[1]] = dict(zip(family.split_measures, row[2:], strict=True))
-    return found
 
 
 def _sums(measures: Iterable[str]) -> str:
@@ -112,5 +135,5 @@ def _sums(measures: Iterable[str]) -> str:
 
 
 def within(spans: Sequence[Span]) -> str:
-    """The condition that a period lies in one of `spans`, of which there is at least one."""
-    return f"({' OR '.join(f'period BETWEEN {first} AND {last}' for first, last in spans)})"
+    """The condition that a period lies in one of `spans`."""
+    return f"({' OR '.join(f'period BETWEEN {first} AND {last}' for first, last in spans) or '1 = 0'})"

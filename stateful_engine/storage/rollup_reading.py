@@ -20,6 +20,7 @@ from stateful_engine.storage import (
     rollup_upkeep,
     time_limits,
 )
+from stateful_engine.storage.rollup_cells import Figures
 from stateful_engine.storage.rollup_marks import Mark, State
 from stateful_engine.storage.rollup_measures import Family
 from stateful_engine.storage.rollup_sql import Where
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from stateful_engine.storage.database import Database
-
-Figures = dict[str, int]
-"""Figures by measure."""
 
 Split = dict[str, Figures]
 """Figures by value of a dimension."""
@@ -84,10 +82,7 @@ class View:
 
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
-        days = rollup_cells.read_all(
-            self.connection, self.family, fine.spans, key=rollup_cells.DAY, measures=self.family.measures
-        )
-        splits = rollup_cells.read_splits(self.connection, self.family, dimensions, coarse.spans)
+        days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, spans=coarse.spans)
         for edge in coarse.edges:
             of_day = days.setdefault(edge.begin // LENGTH[Grain.DAY], {})
             self._add_edge(edge, of_day, {name: splits.setdefault(name, {}) for name in dimensions})
@@ -140,10 +135,8 @@ class View:
         if only is not None:
             found = rollup_sql.cells_of_rows(self.connection, self.family, window.where(only), (HOUR_OF_WEEK,))
             return self._shown({int(value): figures for _, value, figures in found})
-        covered, measures = self._cover(window, Grain.HOUR), self.family.split_measures
-        hours = rollup_cells.read_all(
-            self.connection, self.family, covered.spans, key=rollup_cells.HOUR_OF_WEEK, measures=measures
-        )
+        covered = self._cover(window, Grain.HOUR)
+        hours = rollup_cells.read_hours_of_week(self.connection, self.family, covered.spans)
         for edge in covered.edges:
             self._add_edge(edge, hours.setdefault((edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {}), {})
         return self._shown(hours)
