@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -58,7 +59,7 @@ class Day:
     n: int
 
 
-ROOMY, COMPACT, HEAD = (62, 40), (76, 24), 26
+ROOMY, COMPACT, HEAD = (62, 40), (74, 24), 26
 
 
 def heat_map(
@@ -197,14 +198,11 @@ def _signs(days: Sequence[Day], monday: date) -> Markup:
 
 
 def _months(monday: date, weeks: int) -> list[Markup]:
-    """The months above the weeks in which they begin."""
-    found, before = [], 0
-    for week in range(weeks):
-        day = monday + timedelta(days=7 * week + 6)
-        if day.month != before:
-            found.append(text(day.strftime("%b"), 44 + week * DAY_SIZE, 15, "small"))
-        before = day.month
-    return found
+    """The months above the weeks in which they begin; one that has no room before the next is not named."""
+    sundays = [monday + timedelta(days=7 * week + 6) for week in range(weeks)]
+    begins = [week for week in range(weeks) if week == 0 or sundays[week].month != sundays[week - 1].month]
+    named = [week for week, after in pairwise([*begins, weeks + 2]) if after - week > 1]
+    return [text(sundays[week].strftime("%b"), 44 + week * DAY_SIZE, 15, "small") for week in named]
 
 
 WIDTH, HEIGHT = 460, 330
