@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Index, func, select
+from sqlalchemy import ColumnElement, Date, Index, Text, cast, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from stateful_engine.storage import pages
@@ -80,8 +80,9 @@ def by_first_week(session: Session, since: datetime) -> Sequence[tuple[str, str,
 
     Nobody was seen before `since`, as far as this knows.
     """
-    week = _week(session).label("week")
-    seen = select(UserAction.user_id, week).where(UserAction.timestamp >= since).distinct().subquery()
+    days = select(UserAction.user_id, _day(session).label("day")).where(UserAction.timestamp >= since).distinct()
+    on = days.subquery()
+    seen = select(on.c.user_id, _week(session, on.c.day).label("week")).distinct().subquery()
     first = func.min(seen.c.week).over(partition_by=seen.c.user_id).label("first")
     placed = select(first, seen.c.week).subquery()
     statement = (
@@ -93,17 +94,17 @@ def by_first_week(session: Session, since: datetime) -> Sequence[tuple[str, str,
 
 
 def _day(session: Session) -> ColumnElement[str]:
-    """The day of an action in UTC as text."""
+    """The day of an action in UTC as text; on SQLite, which keeps times as text, its beginning."""
     if session.get_bind().dialect.name == "sqlite":
-        return func.strftime("%Y-%m-%d", UserAction.timestamp)
-    return func.to_char(func.timezone("UTC", UserAction.timestamp), "YYYY-MM-DD")
+        return func.substr(UserAction.timestamp, 1, 10, type_=Text)
+    return func.to_char(func.timezone("UTC", UserAction.timestamp), "YYYY-MM-DD", type_=Text)
 
 
-def _week(session: Session) -> ColumnElement[str]:
-    """The Monday of the week of an action in UTC as text."""
+def _week(session: Session, day: ColumnElement[str]) -> ColumnElement[str]:
+    """The Monday of the week of a day, both as text."""
     if session.get_bind().dialect.name == "sqlite":
-        return func.strftime("%Y-%m-%d", UserAction.timestamp, "-6 days", "weekday 1")
-    return func.to_char(func.date_trunc("week", func.timezone("UTC", UserAction.timestamp)), "YYYY-MM-DD")
+        return func.strftime("%Y-%m-%d", day, "-6 days", "weekday 1", type_=Text)
+    return func.to_char(func.date_trunc("week", cast(day, Date)), "YYYY-MM-DD", type_=Text)
 
 
 def page(
