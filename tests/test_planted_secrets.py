@@ -15,6 +15,8 @@ from stateful_engine import StatefulEngine, setup_file_logging, track_signal, tr
 from stateful_engine.api.contract import Operation
 from stateful_engine.api.json_schemas import Components, inlined
 from stateful_engine.api.operations import OPERATIONS
+from stateful_engine.recording.records import Rows
+from stateful_engine.recording.rejects import Rejects
 from stateful_engine.services.api_keys import ApiKeys
 from tests.api.calls import GOOD_BODIES, PREFIX, good_body, place
 from tests.factories import signal_data
@@ -245,3 +247,15 @@ def test_no_secret_reaches_a_stream(sqlite_url: str, redis_url: str, tmp_path: P
     assert len(entries) >= 5
     assert found(iter([("stream", repr(entries).encode())])) == set()
     assert engine.close(10.0)
+
+
+def test_a_record_that_the_database_refuses_is_set_aside_without_its_secrets(app: Flask) -> None:
+    runtime: Runtime = app.extensions["stateful_engine"]
+    row = {"signal_id": "sig_bad", "action": None, "ai_reasoning": SENTENCE, "smc_analysis": dict(NAMED)}
+
+    runtime.recorder.record(Rows({"signal_history": [row]}))
+    runtime.flush(10.0)
+
+    (payload,) = [payload for _, payloads in Rejects(runtime.settings.spool_dir).take() for payload in payloads]
+    assert b"sig_bad" in payload
+    assert found(iter([("rejected", payload)])) == set()

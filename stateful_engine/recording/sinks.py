@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from stateful_engine.errors import ConfigurationError, SchemaError, StorageUnavailableError
-from stateful_engine.recording.preparing import Item, Prepared
+from stateful_engine.recording.preparing import Item, Prepared, without_secrets
 from stateful_engine.recording.rejects import Reject
 from stateful_engine.recording.rows import TableRows
 from stateful_engine.storage import intake
@@ -61,7 +61,7 @@ class DatabaseSink:
         if failures and not stored.committed:
             _blame_the_environment(failures)
         for item, error in failures:
-            stored.rejects[item.index] = Reject(item.payload, reason_of(error))
+            stored.rejects[item.index] = Reject(without_secrets(item), reason_of(error))
         return stored
 
     def _store(self, items: Sequence[Item], stored: Stored, failures: list[tuple[Item, Exception]]) -> None:

@@ -13,12 +13,9 @@ import time
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
-from orjson import Fragment
-
 from stateful_engine.errors import ConfigurationError, StorageUnavailableError
 from stateful_engine.logging import logger
-from stateful_engine.recording import records
-from stateful_engine.recording.preparing import Item, Prepared, Preparer
+from stateful_engine.recording.preparing import Prepared, Preparer, without_secrets
 from stateful_engine.recording.rejects import Rejects
 from stateful_engine.recording.sinks import AWAY, DatabaseSink, Stored
 
@@ -145,7 +142,7 @@ class StreamSink:
         """
         stored = self._store_awaited(batch, awaited) if awaited else Stored()
         outgoing = [item for item in batch.items if item.index not in awaited or item.index in stored.forwarded]
-        self._stream.add([_encoded(item) for item in outgoing])
+        self._stream.add([without_secrets(item) for item in outgoing])
         stored.forwarded.update(item.index for item in outgoing)
         stored.rejects.update(batch.rejects)
         return stored
@@ -156,15 +153,6 @@ class StreamSink:
             return self._direct.store(part)
         except AWAY:
             return Stored(forwarded=set(awaited))
-
-
-def _encoded(item: Item) -> bytes:
-    """The rows of a record as a record of their own; JSON that is text already is put in as it is."""
-    tables = {
-        name: [{key: Fragment(value) if type(value) is bytes else value for key, value in row.items()} for row in rows]
-        for name, rows in item.tables.items()
-    }
-    return records.encode(records.Rows(tables, item.created_us))
 
 
 class Worker:
