@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -150,3 +152,33 @@ def test_a_day_that_is_kept_wrongly_is_found(history: Database) -> None:
     (wrong,) = rollup_upkeep.check(history)
     assert str(wrong) == "rollup_funnel: days that differ from their signals: +1"
     rollup_upkeep.rebuild(history)
+
+
+def test_writers_and_readers_at_once_leave_nothing_uncounted(database: Database) -> None:
+    """Signals of days that are over are seen, executed and made while others count these days."""
+    now = time_source.epoch_us()
+    days = [now - number * LENGTH[Grain.DAY] for number in range(2, 8)]
+    made = [signal_row(signal_id=f"sig_{number:012x}_2", created_at=days[number % 6]) for number in range(24)]
+    with database.connection() as connection:
+        intake.insert(connection, {SIGNALS.source: made})
+
+    def write(number: int) -> None:
+        for one in made[number::4]:
+            seen = interaction_row(signal_id=one["signal_id"], interaction_type="VIEW", created_at=one["created_at"])
+            late = signal_row(created_at=one["created_at"] + number)
+            with database.connection() as connection:
+                intake.insert(connection, {SIGNALS.source: [late], INTERACTIONS.source: [seen]})
+            at = time_source.from_epoch_us(one["created_at"] + 1)
+            act = partial(signals.set_execution, price=1.0, source="WEB", at=at)
+            change(database, one["signal_id"], act)
+
+    def read(_: int) -> None:
+        for _ in range(6):
+            funnel_days.catch_up(database)
+
+    with ThreadPoolExecutor(6) as pool:
+        work = [pool.submit(write, number) for number in range(4)] + [pool.submit(read, number) for number in range(2)]
+        for done in work:
+            done.result()
+    assert counts(database) == [48, 24, 24, 0]
+    assert rollup_upkeep.check(database) == []
