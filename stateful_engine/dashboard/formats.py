@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 UNKNOWN = "–"
 MINUS = "−"
 LONGEST_JSON = 300
+LONGEST_EXCERPT = 400
 
 
 def number(value: Any, digits: int = 2) -> str:
@@ -110,6 +111,12 @@ def compact(value: Any) -> Markup | str:
         return UNKNOWN
     written = json.dumps(value, ensure_ascii=False)
     return escape(written if len(written) <= LONGEST_JSON else f"{written[:LONGEST_JSON]}…")
+
+
+def excerpt(value: Any, most: int = LONGEST_EXCERPT) -> Markup | str:
+    """The beginning of a text that may be of any length; files and the API have the whole of it."""
+    whole = "" if value is None else str(value)
+    return text(whole if len(whole) <= most else f"{whole[:most]}…")
 
 
 def _is_known(value: Any) -> bool:

@@ -43,7 +43,7 @@ LISTING = Listing(
         Column("R", "result_r", formats.signed, is_number=True),
         Column("Regime", "market_regime"),
         Column("Model", "model"),
-        Column("Reasoning", "reasoning", is_long=True),
+        Column("Reasoning", "reasoning", formats.excerpt, is_long=True),
     ),
     filters=(Filter("symbol", "Symbol"), Filter("user", "Person")),
     fetch=_fetch,

@@ -37,7 +37,7 @@ LISTING = Listing(
         Column("ADX", "adx", formats.number, is_number=True),
         Column("ATR", "atr", formats.number, is_number=True),
         Column("Regime", "market_regime"),
-        Column("Reason", "reason", is_long=True),
+        Column("Reason", "reason", formats.excerpt, is_long=True),
         Column("Told", "notified", formats.yes_no),
         Column("Bar", "bar_time", formats.moment),
     ),

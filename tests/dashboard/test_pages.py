@@ -310,6 +310,16 @@ def test_a_long_conversation_is_read_page_by_page(board, reader):
     assert reader.get("/state/conversations/4711").status_code == 404
 
 
+def test_very_long_texts_are_cut_on_the_page_and_whole_in_the_file(board, reader):
+    with board.app_context():
+        logger = ChatGPTLogger()
+        logger.log_message(logger.start_conversation("u1"), "user", "x" * 500_000)
+        RecommendationLogger().log_recommendation("u1", "XAUUSD", "BUY", reasoning="y" * 60_000)
+    assert len(reader.get("/state/conversations/1").data) < 30_000
+    assert len(reader.get("/state/recommendations").data) < 10_000
+    assert len(rows_of(reader.get("/state/downloads/recommendations.csv").text)[0]["reasoning"]) == 60_000
+
+
 def test_figures_of_the_pages_are_those_of_the_api(played):
     client, _ = played
     queries = client.get("/api/gpts/state/analytics/queries?days=7").get_json()["analytics"]
