@@ -65,7 +65,7 @@ class Family:
 
 def _signal_facts(rows: Sequence[Row], wanted: Collection[str]) -> Facts:
     created = [moment_of(row["created_at"]) for row in rows]
-    outcomes = [str(row.get("outcome") or Outcome.PENDING.value) for row in rows]
+    outcomes = [str(row.get("outcome") or _PENDING) for row in rows]
     confidences = [amounts.units(row.get("confidence"), amounts.MAX_CONFIDENCE) for row in rows]
     executed = [bool(row.get("is_executed")) for row in rows]
     values: dict[str, Column] = {name: _labels(rows, name) for name in _TEXTS if name in wanted}
@@ -84,12 +84,14 @@ def _signal_facts(rows: Sequence[Row], wanted: Collection[str]) -> Facts:
         "confidence_n": [int(amount is not None) for amount in confidences],
         "confidence": [amount or 0 for amount in confidences],
     }
-    if any(outcome != Outcome.PENDING.value for outcome in outcomes):
+    if any(outcome != _PENDING for outcome in outcomes):
         closed = _add_results(rows, outcomes, measures)
         _add_ends(rows, closed, values, measures, wanted=wanted)
     return Facts(_hours(created), values, measures)
 
 
+_PENDING = Outcome.PENDING.value
+_ENDS = tuple(word.value for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN, Outcome.UNFILLED))
 _TEXTS = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
 
 
@@ -99,8 +101,8 @@ def _labels(rows: Sequence[Row], name: str) -> Column:
 
 def _add_results(rows: Sequence[Row], outcomes: list[str], measures: dict[str, list[int]]) -> list[bool]:
     """How signals ended and what they brought; returns which are closed."""
-    for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN, Outcome.UNFILLED):
-        measures[word.value.lower()] = [int(outcome == word.value) for outcome in outcomes]
+    for word in _ENDS:
+        measures[word.lower()] = [int(outcome == word) for outcome in outcomes]
     doubtful = [bool(row.get("ambiguous")) for row in rows]
     for name in ("win", "loss"):
         measures[f"ambiguous_{name}"] = [int(a and b) for a, b in zip(measures[name], doubtful, strict=True)]

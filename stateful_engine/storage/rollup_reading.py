@@ -97,12 +97,12 @@ class View:
         for name, column in facts.measures.items():
             into[name] = into.get(name, 0) + edge.sign * sum(column)
         told = [(name, facts.measures[name]) for name in self.family.split_measures if name in facts.measures]
-        of_rows = [[(name, column[index]) for name, column in told if column[index]] for index in range(len(rows))]
         for dimension, split in splits.items():
-            for value, figures in zip(facts.values.get(dimension, ()), of_rows, strict=False):
-                if value is not None:
-                    known = split.setdefault(value, {})
-                    for name, amount in figures:
+            for value, indices in _grouped(facts.values.get(dimension, ())).items():
+                known = split.setdefault(value, {})
+                for name, column in told:
+                    amount = sum([column[index] for index in indices])
+                    if amount:
                         known[name] = known.get(name, 0) + edge.sign * amount
 
     def _answer(self, days: dict[int, Figures], splits: dict[str, Split]) -> Answer:
@@ -223,3 +223,12 @@ def _view(connection: Connection, families: Sequence[Family], states: Mapping[st
     first = states[families[0].source]
     revision = sum(state.mark.changes for state in states.values() if state.mark is not None)
     return View(connection, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
+
+
+def _grouped(values: Iterable[str | None]) -> dict[str, list[int]]:
+    """Where each value stands; rows without one are left out."""
+    found: dict[str, list[int]] = {}
+    for index, value in enumerate(values):
+        if value is not None:
+            found.setdefault(value, []).append(index)
+    return found
