@@ -44,6 +44,7 @@ LEAST_KEY_LENGTH = 32
 LINK_LIFETIME = timedelta(days=30)
 """How long a signed click link leads on, unless its maker says otherwise."""
 
+REDIS_SCHEMES = ("redis", "rediss", "unix")
 AUTH_MODES = ("auto", "none", "api_key")
 
 _UNITS = {"": 1, "B": 1, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -214,6 +215,14 @@ def _public_url(raw: Any) -> str:
     return url
 
 
+def _redis_url(raw: Any) -> str:
+    url = _text(raw)
+    parts = urlsplit(url)
+    if parts.scheme not in REDIS_SCHEMES or not (parts.hostname or parts.path):
+        raise ValueError(f"set it to an address that begins with {'://, '.join(REDIS_SCHEMES)}://")
+    return url
+
+
 def _schema(raw: Any) -> str:
     name = _text(raw)
     if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", name):
@@ -292,8 +301,8 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "bind_key": _text,
     "auto_migrate": _boolean,
     "schema": _schema,
-    "redis_url": _text,
-    "stream_url": _text,
+    "redis_url": _redis_url,
+    "stream_url": _redis_url,
     "spool_dir": Path,
     "spool_max_bytes": _bytes,
     "flush_interval": _flush_seconds,

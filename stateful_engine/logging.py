@@ -1,7 +1,8 @@
 """The package's logger, and log files for hosts that want them.
 
-A library adds no handlers by itself; `setup_file_logging` is for the host to call, and the only place where the root
-logger is touched.
+A library adds no handlers by itself, not even one that throws away: where the host configures no logging, Python
+prints our warnings to stderr. `setup_file_logging` is for the host to call, and the only place where the root logger is
+touched.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 logger = logging.getLogger("stateful_engine")
-logger.addHandler(logging.NullHandler())
 
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 MIB = 2**20

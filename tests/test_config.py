@@ -109,6 +109,13 @@ def test_passwords_in_urls_are_not_in_the_repr() -> None:
     assert "hunter2" not in repr(settings)
 
 
+@pytest.mark.parametrize("key", ["STATEFUL_REDIS_URL", "STATEFUL_STREAM_URL"])
+@pytest.mark.parametrize("url", ["localhost:6379", "http://h", "redis", "redis://"])
+def test_an_address_that_is_none_of_redis_is_refused_at_once(key: str, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{key} cannot be.*redis://, rediss://, unix://"):
+        read(**{key: url})
+
+
 @pytest.mark.parametrize(
     ("given", "used"), [("state/", "/state"), ("/a/b/", "/a/b"), ("//x", "/x"), ("/api/gpts/state", "/api/gpts/state")]
 )

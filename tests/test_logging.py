@@ -27,6 +27,16 @@ def root() -> Iterator[logging.Logger]:
     logger.setLevel(level)
 
 
+def test_a_warning_reaches_stderr_where_the_host_configures_no_logging() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", "from stateful_engine.logging import logger; logger.warning('the spool is full')"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stderr == "the spool is full\n"
+
+
 def ours(root: logging.Logger) -> list[SharedRotatingFileHandler]:
     return [handler for handler in root.handlers if isinstance(handler, SharedRotatingFileHandler)]
 

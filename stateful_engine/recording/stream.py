@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING, Any
 
-from stateful_engine.errors import ConfigurationError, StorageUnavailableError
+from stateful_engine.errors import ConfigurationError, StatefulEngineError, StorageUnavailableError
 from stateful_engine.logging import logger
 from stateful_engine.recording.preparing import Prepared, Preparer, without_secrets
 from stateful_engine.recording.rejects import Rejects
@@ -178,6 +178,7 @@ class Worker:
         self._claim_idle_ms = claim_idle_ms
         self._next_claim = 0.0
         self._has_group = False
+        self._told: str | None = None
         self.consumer = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(3).hex()}"
         self.stored_entries = 0
 
@@ -192,7 +193,7 @@ class Worker:
                 if until_empty and not worked and self._stream.lag() == 0:
                     break
             except StorageUnavailableError as error:
-                logger.warning("the worker waits: %s", error.message)
+                self._say_why(error)
                 self._has_group = False
                 stop.wait(RETRY_SECONDS)
         self._leave()
@@ -211,7 +212,7 @@ class Worker:
         try:
             stored = self._sink.store(self._prepare([payload for _, payload in entries]))
         except AWAY as error:
-            logger.warning("the worker waits: %s", error.message)
+            self._say_why(error)
             return False
         if stored.rejects:
             self._rejects.add(list(stored.rejects.values()))
@@ -221,7 +222,14 @@ class Worker:
                 self._on_commit(stored.counts)
         self._stream.done([entry_id for entry_id, _ in entries])
         self.stored_entries += len(entries)
+        self._told = None
         return True
+
+    def _say_why(self, error: StatefulEngineError) -> None:
+        """Log why nothing goes on, once until it goes on again."""
+        if error.message != self._told:
+            self._told = error.message
+            logger.warning("the worker waits: %s", error.message)
 
     def _fresh(self) -> list[Entry]:
         answer = self._stream.call(
@@ -254,6 +262,7 @@ class Worker:
         except RedisError as error:
             raise _away(error) from error
         self._has_group = True
+        self._told = None
         self._forget_dead_consumers()
 
     def _forget_dead_consumers(self) -> None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from stateful_engine.domain.redaction import clean_json
-from stateful_engine.errors import ConfigurationError
 from stateful_engine.logging import logger
 from stateful_engine.storage import forks
 
@@ -30,8 +29,6 @@ MAX_ENTRIES = 1024
 ANSWER_SECONDS = 0.2
 REST_SECONDS = 5.0
 
-_SCHEMES = ("redis://", "rediss://", "unix://")
-
 Generation = tuple[str, int]
 """A group of keys, and how often it had been forgotten."""
 
@@ -40,8 +37,6 @@ class Cache:
     """Keeps JSON values under text keys for some seconds; constructing it opens nothing."""
 
     def __init__(self, redis_url: str | None = None, *, prefix: str = PREFIX) -> None:
-        if redis_url is not None and not redis_url.startswith(_SCHEMES):
-            raise ConfigurationError(f"STATEFUL_REDIS_URL must begin with one of {', '.join(_SCHEMES)}; correct it")
         self._store: _InProcess | _InRedis = _InProcess() if redis_url is None else _InRedis(redis_url, prefix)
 
     def get(self, key: str) -> Any | None:

@@ -6,12 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from flask import Flask
 
+from stateful_engine.recording import stream
 from tests.factories import ROOT
 from tests.recording.conftest import signals, stored_ids
 
@@ -34,6 +37,26 @@ def test_without_a_stream_it_says_what_to_set(app: Flask) -> None:
     result = app.test_cli_runner().invoke(args=["stateful", "worker"])
     assert result.exit_code == 1
     assert "STATEFUL_STREAM_URL" in result.output
+
+
+def test_while_redis_is_away_it_says_so_once_and_waits(
+    make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runtime = make_app(STATEFUL_STREAM_URL="redis://127.0.0.1:1/0").extensions["stateful_engine"]
+    worker, tries, stop = stream.Worker(runtime.database, runtime.settings, runtime.guard), 0, threading.Event()
+
+    def wait(_: float) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries == 3:
+            stop.set()
+        return stop.is_set()
+
+    monkeypatch.setattr(stop, "wait", wait)
+    worker.run(stop)
+    told = [record.getMessage() for record in caplog.records if "the worker waits" in record.getMessage()]
+    assert len(told) == 1
+    assert "STATEFUL_STREAM_URL" in told[0]
 
 
 def test_it_stores_what_is_in_the_stream_and_returns(make_app: Callable[..., Flask], redis_url: str) -> None:
