@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -45,14 +46,22 @@ class Batches:
 
     def take(self, segment: Segment) -> Batch:
         """The next batch of `segment`; it comes again until the segment is settled behind it."""
-        ahead, self._ahead = self._ahead, None
         start = segment.offset
-        batch = ahead.result() if ahead is not None and ahead.begins(segment, start) else None
-        if batch is None:
-            batch = self._read(segment, start)
-        if batch.is_full and batch.frames.end < segment.size and not self._host_is_busy():
-            self._ahead = _Ahead(self, segment, batch.frames.end)
+        batch = self._made_ahead(segment, start) or self._read(segment, start)
+        if self._ahead is None and batch.is_full and batch.frames.end < segment.size and not self._host_is_busy():
+            with suppress(RuntimeError):
+                # Where no thread can be started, the next batch is read in its turn.
+                self._ahead = _Ahead(self, segment, batch.frames.end)
         return batch
+
+    def _made_ahead(self, segment: Segment, start: int) -> Batch | None:
+        """The batch that was read ahead, where it is this one; that of another segment waits for its turn."""
+        ahead = self._ahead
+        if ahead is None or ahead.segment is not segment:
+            return None
+        self._ahead = None
+        made = ahead.result()
+        return made if ahead.start == start else None
 
     def drop(self) -> None:
         """Wait for what is being prepared and forget it."""
@@ -72,15 +81,11 @@ class _Ahead:
 
     def __init__(self, batches: Batches, segment: Segment, start: int) -> None:
         self._batches = batches
-        self._segment = segment
-        self._start = start
+        self.segment = segment
+        self.start = start
         self._batch: Batch | None = None
         self._thread = threading.Thread(target=self._work, name="stateful-ahead", daemon=True)
         self._thread.start()
-
-    def begins(self, segment: Segment, start: int) -> bool:
-        """Whether it is the batch of `segment` at `start`."""
-        return self._segment is segment and self._start == start
 
     def result(self) -> Batch | None:
         """The batch once it is made; None when it could not be, so that whoever needs it makes it itself."""
@@ -89,6 +94,6 @@ class _Ahead:
 
     def _work(self) -> None:
         try:
-            self._batch = self._batches._read(self._segment, self._start)
+            self._batch = self._batches._read(self.segment, self.start)
         except OSError:
             logger.debug("the next batch could not be read ahead")

@@ -31,17 +31,18 @@ class Reading:
     def __init__(self, value: Any, *, is_clean: bool = False) -> None:
         self.value = value
         self.is_clean = is_clean
-        self._signals: dict[bytes, ExtractedSignal | None] = {}
+        self._signals: dict[bytes, tuple[ExtractedSignal, ...]] = {}
 
     def signal(self, request: Any, mapping: Any) -> ExtractedSignal | None:
         """The first signal in the body, for a request with these parameters; None when there is none."""
         question = orjson.dumps((request, mapping))
-        if question not in self._signals:
+        found = self._signals.get(question)
+        if found is None:
+            found = extract(self.value, request=request, mapping=mapping).signals
             if len(self._signals) >= KEPT:
                 self._signals.clear()
-            found = extract(self.value, request=request, mapping=mapping).signals
-            self._signals[question] = found[0] if found else None
-        return self._signals[question]
+            self._signals[question] = found
+        return found[0] if found else None
 
 
 NOTHING = Reading(None, is_clean=True)
