@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import threading
 import time
 import weakref
 from collections.abc import Collection
@@ -70,7 +71,7 @@ class Recorder:
         self.on_commit = on_commit
         self._stream = Stream(settings.stream_url) if settings.stream_url else None
         self._sink = self._make_sink(database)
-        self._spool = Spool(settings.spool_dir, max_bytes=settings.spool_max_bytes)
+        self._spool = Spool(settings.spool_dir, max_bytes=settings.spool_max_bytes, on_fork=self._begin_anew)
         self._rejects = Rejects(settings.spool_dir)
         self._forgotten = ForgottenPeople(settings)
         self._writer: Writer | None = None
@@ -207,15 +208,22 @@ class Recorder:
         afterwards starts everything again.
         """
         deadline = time.monotonic() + timeout
-        writer, spool = self._writer, self._spool
-        if writer is not None and spool.pending_records:
+        if self._writer is not None and self._spool.pending_records:
             self._caught_up(timeout, patient=False)
-        if writer is not None and not writer.stop(max(STOP_SECONDS, deadline - time.monotonic())):
-            return False
+        while True:
+            writer = self._writer
+            if writer is not None and not writer.stop(max(STOP_SECONDS, deadline - time.monotonic())):
+                return False
+            with self._spool.lock:
+                # Another thread may have recorded something meanwhile, which started the next writer.
+                if self._writer is writer:
+                    return self._let_go()
+
+    def _let_go(self) -> bool:
         self._writer = None
         self._looked_back = False
-        self._left_behind |= spool.pending_records > 0
-        spool.close()
+        self._left_behind |= self._spool.pending_records > 0
+        self._spool.close()
         return not self._left_behind
 
     def status(self) -> RecorderStatus:
@@ -276,10 +284,12 @@ class Recorder:
         self._spool.lock.release()
 
     def _after_fork_in_child(self) -> None:
+        self._spool.forget()
+
+    def _begin_anew(self) -> None:
         self._writer = None
         self._looked_back = False
         self._left_behind = False
-        self._spool.forget()
 
 
 def _line(record: Record) -> bytes:
@@ -291,9 +301,12 @@ def _line(record: Record) -> bytes:
 
 _living: weakref.WeakSet[Recorder] = weakref.WeakSet()
 _held: list[Recorder] = []
+_forking = threading.Lock()
+"""Held over a fork: of two threads that fork at once, each has to find its own recorders in `_held`."""
 
 
 def _before_fork() -> None:
+    _forking.acquire()
     _held[:] = list(_living)
     for recorder in _held:
         recorder._before_fork()
@@ -303,12 +316,16 @@ def _after_fork_in_parent() -> None:
     for recorder in _held:
         recorder._after_fork_in_parent()
     _held.clear()
+    _forking.release()
 
 
 def _after_fork_in_child() -> None:
-    for recorder in _held:
+    """Servers that fork in C may call this without the rest, so it does not count on what came before."""
+    global _forking
+    for recorder in list(_living):
         recorder._after_fork_in_child()
     _held.clear()
+    _forking = threading.Lock()
 
 
 def _at_exit() -> None:

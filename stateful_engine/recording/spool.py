@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,9 +32,18 @@ class Spool:
     need no more work: stored, or set aside. Both only grow; nothing is pending when they are equal.
     """
 
-    def __init__(self, folder: Path, *, max_bytes: int, segment_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        max_bytes: int,
+        segment_bytes: int | None = None,
+        on_fork: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_fork` is called in a forked child when it has let go of what is its parent's."""
         self.folder = folder
         self.max_bytes = max_bytes
+        self._on_fork = on_fork
         self._segment_bytes = segment_bytes or max(64 * 2**10, min(SEGMENT_BYTES, max_bytes // 8))
         self._begin()
 
@@ -288,6 +297,7 @@ class Spool:
         for descriptor in {segment.fd for segment in (*self._own, *self._adopted)} | self._shared_descriptors:
             os.close(descriptor)
         self._begin()
+        self._on_fork()
 
     def _discard(self, segment: Segment) -> None:
         segment.delete()

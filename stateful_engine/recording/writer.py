@@ -85,8 +85,12 @@ class Writer:
         """Start working; raises `RuntimeError` when the process may start no thread."""
         self._busy.set()
         self.running = True
-        for thread in self._threads:
-            thread.start()
+        try:
+            for thread in reversed(self._threads):
+                thread.start()
+        except RuntimeError:
+            self._end()
+            raise
 
     def is_alive(self) -> bool:
         """Whether the writing thread runs in this process."""
@@ -159,7 +163,13 @@ class Writer:
         try:
             self._work()
         finally:
-            self.running = False
+            self._end()
+
+    def _end(self) -> None:
+        """The other thread ends as well; the recorder starts the next writer when it has something to store."""
+        self.running = False
+        self._stopping.set()
+        self._busy.set()
 
     def _work(self) -> None:
         while not self._stopping.is_set():

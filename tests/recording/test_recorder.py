@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal as signals_of_the_system
@@ -329,6 +330,77 @@ def test_a_fork_under_load_loses_nothing(recorder: Recorder, database: Database)
     assert set(stored) == set(made)
 
 
+def test_threads_that_fork_at_once_do_not_wait_for_each_other_for_ever(
+    make_recorder: Callable[..., Recorder], tmp_path: Path
+) -> None:
+    recorders = [make_recorder(spool_dir=tmp_path / name) for name in ("one", "two")]
+
+    def fork() -> None:
+        for _ in range(50):
+            in_child(lambda: None)
+
+    threads = [threading.Thread(target=fork, daemon=True) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(6 * SOON)
+    assert not any(thread.is_alive() for thread in threads)
+    for recorder in recorders:
+        recorder.record(signals(f"sig_{id(recorder)}"))
+        assert recorder.flush(SOON)
+
+
+def test_a_child_that_was_forked_without_a_word_to_python_stores_its_records(
+    recorder: Recorder, database: Database
+) -> None:
+    """Servers that are written in C fork without the hooks that Python runs around `os.fork`."""
+    recorder.record(signals("sig_before"))
+    assert recorder.flush(SOON)
+    pid = ctypes.PyDLL(None).fork()
+    if pid == 0:
+        try:
+            database.after_fork()
+            recorder.record(signals("sig_child"))
+            # Not flushed: a host that only records must have a writer too.
+            deadline = time.monotonic() + SOON
+            while recorder.status().pending_records and time.monotonic() < deadline:
+                time.sleep(0.01)
+        finally:
+            os.kill(os.getpid(), signals_of_the_system.SIGKILL)
+    os.waitpid(pid, 0)
+    assert stored_ids(database) == ["sig_before", "sig_child"]
+
+
+def test_closing_while_others_record_leaves_one_writer_and_a_true_count(
+    make_recorder: Callable[..., Recorder], database: Database
+) -> None:
+    recorder = make_recorder(flush_interval=0.001)
+    going = threading.Event()
+    going.set()
+    made: list[str] = []
+
+    def load(worker: int) -> None:
+        while going.is_set():
+            signal_id = f"sig_{worker}_{len(made)}"
+            recorder.record(signals(signal_id))
+            made.append(signal_id)
+            time.sleep(0.0001)
+
+    threads = [threading.Thread(target=load, args=(worker,)) for worker in range(2)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        recorder.close(SOON)
+    going.clear()
+    for thread in threads:
+        thread.join()
+    assert recorder.drain(3 * SOON)
+    assert sorted(stored_ids(database)) == sorted(made)
+    assert recorder.status().pending_records == 0
+    assert recorder.close(SOON)
+    assert threads_named_ours() == []
+
+
 EXIT = """
 import sys
 import time
@@ -378,6 +450,25 @@ def test_where_no_thread_can_be_started_the_record_is_still_kept(
     assert guard.snapshot()["failed_start_the_writer"] >= 1
     assert recorder.flush(SOON)
     assert stored_ids(database) == ["sig_a", "sig_b"]
+
+
+def test_where_only_one_thread_can_be_started_none_is_left_behind(
+    recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def refuse_the_second(self: threading.Thread) -> None:
+        if begun:
+            raise RuntimeError("can't start new thread")
+        begun.append(self)
+        start(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse_the_second)
+        recorder.record(signals("sig_a"))
+    begun[0].join(SOON)
+    assert threads_named_ours() == []
 
 
 def test_two_recorders_with_one_folder_store_each_record_once(
