@@ -76,11 +76,14 @@ class RequestInfo(NamedTuple):
     source: str
 
     @classmethod
-    def from_request(cls, request: Request, settings: Settings) -> RequestInfo:
-        """Read `request`; its body only when it is JSON of at most 64 KiB, and only through the cache Flask keeps."""
+    def from_request(cls, request: Request, settings: Settings, *, may_read: bool = True) -> RequestInfo:
+        """Read `request`; its body only when it is JSON of at most 64 KiB, and only through the cache Flask keeps.
+
+        A stream that the host has taken hold of is the host's; without `may_read` so is one that it may still want.
+        """
         header = request.environ.get
         rule = request.url_rule
-        lookup, params = _parameters(request, settings.redact)
+        lookup, params = _parameters(request, settings.redact, may_read=may_read)
         if settings.hash_user_ids:
             params = people_of(settings).in_json(params)
         agent = _clean(header("HTTP_USER_AGENT", "")[:MAX_AGENT_LENGTH]) or None
@@ -186,7 +189,7 @@ def _sentence(params: Mapping[str, Any]) -> str | None:
     return next((text for text in said if isinstance(text, str) and text), None)
 
 
-def _parameters(request: Request, keys: frozenset[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _parameters(request: Request, keys: frozenset[str], *, may_read: bool) -> tuple[dict[str, Any], dict[str, Any]]:
     """Path, query and JSON parameters, as they are and as they may be stored; both are for reading only.
 
     The later kinds win, as the caller wrote them last.
@@ -201,7 +204,7 @@ def _parameters(request: Request, keys: frozenset[str]) -> tuple[dict[str, Any],
     if query:
         params.update(_query_parameters(query, request))
     if environ.get("CONTENT_LENGTH"):
-        body = _json_body(request)
+        body = _json_body(request, may_read=may_read)
         if isinstance(body, dict):
             params.update(body)
         elif body is not None:
@@ -254,10 +257,12 @@ def _together(earlier: Any, value: str) -> list[str]:
     return [*earlier, value] if isinstance(earlier, list) else [earlier, value]
 
 
-def _json_body(request: Request) -> Any:
+def _json_body(request: Request, *, may_read: bool) -> Any:
     """The JSON that the caller sent, parsed anew so that a view which changed its copy changed nothing here."""
     length = request.content_length
     if not length or length > MAX_PARAMS_BYTES or not request.is_json:
+        return None
+    if getattr(request, "_cached_data", None) is None and ("stream" in vars(request) or not may_read):
         return None
     try:
         return orjson.loads(request.get_data())

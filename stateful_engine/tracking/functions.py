@@ -17,6 +17,7 @@ from stateful_engine.services.integrator import EnhancedSignalIntegrator
 from stateful_engine.tracking.options import DEFAULT_SOURCE
 
 if TYPE_CHECKING:
+    from flask import Request
     from sqlalchemy.orm import Session
 
     from stateful_engine.extension import Runtime
@@ -138,7 +139,8 @@ def _request_context(runtime: Runtime) -> dict[str, Any]:
     if not has_request_context():
         return {}
     with runtime.guard("read_the_request"):
-        info = RequestInfo.from_request(request._get_current_object(), runtime.settings)  # type: ignore[attr-defined]
+        serving: Request = request._get_current_object()  # type: ignore[attr-defined]
+        info = RequestInfo.from_request(serving, runtime.settings, may_read=False)
         return {
             "endpoint": info.endpoint,
             "source": info.source,

@@ -67,6 +67,7 @@ class Observation(Observer):
         self.error: BaseException | None = None
         self.ids: Ids | None = None
         self.elapsed = 0.0
+        self.may_read = True
         self._token: Token[Observer | None] = observer.set(self)
         self.started = perf_counter()
 
@@ -127,7 +128,7 @@ class Observation(Observer):
         if self.request is None:
             return RequestInfo.outside(self.view_name)
         with self.runtime.guard("read_the_request"):
-            return RequestInfo.from_request(self.request, self.runtime.settings)
+            return RequestInfo.from_request(self.request, self.runtime.settings, may_read=self.may_read)
         return RequestInfo.outside(self.view_name, self.request.method)
 
 
@@ -153,11 +154,18 @@ class _Served:
     def _answered(self, response: Response) -> Response:
         headers = lowered(response)
         answer = read(response, headers)
+        if answer.data is None and response.is_streamed:
+            self._leave_the_body()
         ids = self._settle(answer)
         self.settled = True
         if ids.query_id is None and not ids.signal_ids:
             return response
         return with_ids(response, ids, headers=headers, answer=answer if self._may_inject() else None)
+
+    def _leave_the_body(self) -> None:
+        """What is streamed is made while it is sent, perhaps of a request body that is still to be read."""
+        for observation in self.observations:
+            observation.may_read = False
 
     def _settle(self, answer: Answer) -> Ids:
         """A single call is what the client got, where that can be read; of several, each is what it returned."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -134,7 +135,7 @@ def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answ
         return ()
     with runtime.guard("extract_signals"):
         if options.extractor is not None:
-            given = options.extractor(orjson.loads(answer.data), dict(info.lookup))
+            given = options.extractor(orjson.loads(answer.data), deepcopy(info.lookup))
             return _understood(runtime, given)
         number, recognised = _places(options, answer)
         if not recognised:

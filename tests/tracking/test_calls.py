@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
-from flask import Response, abort, after_this_request, copy_current_request_context, jsonify, stream_with_context
+from flask import (
+    Response,
+    abort,
+    after_this_request,
+    copy_current_request_context,
+    jsonify,
+    request,
+    stream_with_context,
+)
 from werkzeug.exceptions import HTTPException, ImATeapot
 
 from stateful_engine.recording.stamping import Stamp, stamped
@@ -574,3 +582,40 @@ def test_threads_of_one_app_keep_their_calls_apart(app: Flask) -> None:
         thread.join()
     assert {row["symbol"]: row["signal_id"] for row in recorded(app).signals} == answers
     assert failures(app) == {}
+
+
+def test_a_stream_that_reads_the_request_while_it_is_sent_has_all_of_it(app: Flask) -> None:
+    @app.post("/held")
+    @track_gpt_query
+    def held() -> Response:
+        body = request.stream
+        return Response(iter(body.readline, b""))
+
+    @app.post("/later")
+    @track_gpt_query
+    def later() -> Response:
+        def lines() -> Iterator[bytes]:
+            yield request.stream.read()
+
+        return Response(stream_with_context(lines()))
+
+    client = app.test_client()
+    for path in ("/held", "/later"):
+        assert client.post(path, json={"symbol": "BTCUSDT"}).data == b'{"symbol": "BTCUSDT"}'
+    assert [row["endpoint"] for row in recorded(app).queries] == ["/held", "/later"]
+
+
+def test_an_extractor_that_changes_what_it_is_given_changes_no_record(app: Flask) -> None:
+    def extractor(body: dict[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+        body.clear()
+        asked["tag"].append("more")
+        return SIGNAL
+
+    @app.get("/signal")
+    @track_signal_generation(extractor=extractor)
+    def view() -> dict[str, Any]:
+        return SIGNAL
+
+    for _ in range(3):
+        app.test_client().get("/signal?tag=a&tag=b")
+    assert [row["request_params"] for row in recorded(app).queries] == [{"tag": ["a", "b"]}] * 3

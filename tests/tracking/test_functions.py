@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from flask import request
 
 from stateful_engine.errors import InvalidInputError, NotInitializedError, SpoolFullError
 from stateful_engine.services.integrator import EnhancedSignalIntegrator
@@ -55,6 +56,17 @@ def test_inside_a_request_the_caller_is_recorded_too(app: Flask) -> None:
     signal, own = recorded(app).signals
     assert (signal["endpoint"], signal["source"], signal["ip_address"]) == ("/hook/<symbol>", "CHAT_GPT", "127.0.0.1")
     assert own["source"] == "MANUAL"
+
+
+def test_a_host_that_records_a_signal_first_can_still_read_its_stream(app: Flask) -> None:
+    @app.post("/hook")
+    def hook() -> bytes:
+        track_signal(signal_data())
+        log_user_interaction(None, "VIEW")
+        return request.stream.read()
+
+    assert app.test_client().post("/hook", json={"a": 1}).data == b'{"a": 1}'
+    assert recorded(app).counts == (1, 0, 2)
 
 
 def test_a_durable_signal_is_in_the_database_when_the_call_returns(app: Flask) -> None:
