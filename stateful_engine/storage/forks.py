@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import weakref
 from typing import Protocol
 
@@ -20,6 +21,24 @@ _remembered: weakref.WeakSet[Forgetful] = weakref.WeakSet()
 def remember(thing: Forgetful) -> None:
     """Call `thing.after_fork()` in every forked child for as long as `thing` lives."""
     _remembered.add(thing)
+
+
+class ForgetfulLock:
+    """A lock for `with`, which is free in a forked child whoever held it in the parent."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        remember(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+    def after_fork(self) -> None:
+        """Begin with a free lock."""
+        self._lock = threading.Lock()
 
 
 def _in_child() -> None:

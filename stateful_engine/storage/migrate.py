@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, inspect, tex
 
 from stateful_engine.errors import ConfigurationError, InvalidInputError, SchemaError
 from stateful_engine.logging import logger
-from stateful_engine.storage import engines, faults
+from stateful_engine.storage import engines, faults, forks
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -33,6 +33,9 @@ VERSION_TABLE = "stateful_engine_version"
 UPGRADE_COMMAND = "flask stateful db upgrade"
 
 _LOCK_SECONDS = 60
+_one_at_a_time = forks.ForgetfulLock()
+"""Scripts reach their connection through `alembic.op`, of which a process has one: apps must not migrate at once."""
+
 _FILE_NAME = re.compile(r"v([0-9]{4})_\w+\.py")
 
 
@@ -189,7 +192,7 @@ def _command(name: str, database: Database, connection: Connection, revision: st
 
     config = _config()
     config.attributes["stateful_engine"] = (database, connection)
-    with _known_revisions():
+    with _one_at_a_time, _known_revisions():
         getattr(command, name)(config, revision)
 
 

@@ -333,6 +333,14 @@ def test_threads_with_databases_of_their_own_migrate_once(empty_database_url: st
 # Neighbours
 
 
+def test_threads_with_different_databases_do_not_mix_them_up(tmp_path: Path) -> None:
+    databases = [Database(f"sqlite:///{tmp_path / name}.sqlite") for name in ("one", "two", "three")]
+    with ThreadPoolExecutor(len(databases)) as threads:
+        list(threads.map(migrate.upgrade, databases))
+    assert [migrate.current(each) for each in databases] == [migrate.head()] * len(databases)
+    assert [migrate.check(each) for each in databases] == [[]] * len(databases)
+
+
 def test_migrating_leaves_the_loggers_of_the_host_alone(empty: Database) -> None:
     host = logging.getLogger("host.of.the.test")
     level, handlers = logging.getLogger().level, list(logging.getLogger().handlers)
