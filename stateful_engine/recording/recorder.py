@@ -321,11 +321,11 @@ def _after_fork_in_parent() -> None:
 
 def _after_fork_in_child() -> None:
     """Servers that fork in C may call this without the rest, so it does not count on what came before."""
-    global _forking
     for recorder in list(_living):
         recorder._after_fork_in_child()
     _held.clear()
-    _forking = threading.Lock()
+    if _forking.locked():
+        _forking.release()
 
 
 def _at_exit() -> None:
