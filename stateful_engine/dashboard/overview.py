@@ -47,6 +47,9 @@ BY_NAMES = {
 }
 
 
+IN_RISK_UNIT = {"expectancy", "profit_factor", "max_drawdown"}
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """A figure that is looked at first: what it rests on, and how it was in the window before.
@@ -107,11 +110,20 @@ def cards(now: Report, before: Report | None) -> list[Card]:
 
 def _card(title: str, now: Report, before: Report | None, name: str, n: str, *, unit: str, note: str) -> Card:
     value = now[name] if now[n] else None
-    earlier = before[name] if before and before[n] and before["risk_unit"] in {now["risk_unit"], None} else None
+    earlier = before[name] if before and before[n] and _same_unit(name, now, before) else None
     sign = formats.signed if name in {"total_r", "expectancy"} else formats.number
     thin = now[n] < THIN
     tone = "" if thin or not before or before[n] < THIN else _tone(name, value, earlier)
-    return Card(title, _with_unit(sign(value), unit), note, _change(value, earlier, unit, before), tone, thin)
+    change = _change(value, earlier, unit, before)
+    if before and not _same_unit(name, now, before):
+        change = f"the {before['period_days']} days before are counted in {before['risk_unit']}"
+    return Card(title, _with_unit(sign(value), unit), note, change, tone, thin)
+
+
+def _same_unit(name: str, now: Report, before: Report) -> bool:
+    """Whether a figure means the same in both windows: some are in percent where a closed signal has no known R."""
+    units = {now["risk_unit"], before["risk_unit"]}
+    return name not in IN_RISK_UNIT or None in units or len(units) == 1
 
 
 def _tone(name: str, value: Any, earlier: Any) -> str:

@@ -284,6 +284,20 @@ def test_cards_say_how_it_was_in_the_window_before(reader: FlaskClient, runtime:
     assert "(was" not in cards(reader.get("/state/?days=all").text)["Total R"]
 
 
+def test_a_signal_without_a_known_r_leaves_the_other_figures_comparable(
+    reader: FlaskClient, runtime: Runtime, clock: FakeClock
+) -> None:
+    play(runtime, clock)
+    unknown = runtime.state_manager.save_signal_history(signal_data(entry_price=None, stop_loss=None, take_profit=None))
+    assert runtime.flush()
+    runtime.state_manager.record_outcome(unknown, "WIN", pnl_percentage=1.0)
+
+    found = cards(reader.get("/state/").text)
+
+    assert {title for title, text in found.items() if "(was" in text} == {"Total R", "Win rate", "Execution rate"}
+    assert "are counted in R" in found["Expectancy"]
+
+
 def test_the_lists_show_open_and_recent_signals_that_meet_the_filters(
     reader: FlaskClient, runtime: Runtime, clock: FakeClock
 ) -> None:
