@@ -63,7 +63,7 @@ def register(app: Flask, runtime: Runtime) -> None:
 
 def _say_how_to_get_in(app: Flask, settings: Settings) -> None:
     if not callable(settings.auth) and not is_open(settings, app):
-        logger.warning(
+        logger.info(
             "the API below %s asks for a key; create one with `flask stateful keys create NAME`", settings.url_prefix
         )
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -240,6 +241,7 @@ def test_the_commands_say_what_is_wrong(closed: Flask) -> None:
 def test_a_closed_app_says_at_start_up_how_to_get_in(
     make_app: Callable[..., Flask], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, "stateful_engine")
     make_app()
     make_app(STATEFUL_AUTH="none", TESTING=False)
     make_app(STATEFUL_AUTH=lambda request: True, TESTING=False)
