@@ -8,10 +8,15 @@ to redact. In doubt the answer is that there may be: `redact` decides.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
 from stateful_engine.domain.redaction import MAX_DEPTH, is_secret
+
+MAX_KNOWN_NAMES = 64
+MAX_KNOWN_LETTERS = 2000
+"""Objects with more keys, or with longer ones, are not remembered."""
 
 _MARKS = re.compile(rb"bearer|horization|yj|h[po]_|hub_pat|xox|kia|pass|key|cret")
 """Where a secret may begin, by parts of the marks that begin with a rare letter: such a search is the fastest."""
@@ -62,7 +67,7 @@ def keys_are_clean(value: Any, keys: frozenset[str]) -> bool:
         below: list[Any] = []
         for each in level:
             if type(each) is dict:
-                if not _names_are_clean(tuple(each), keys):
+                if not _names_are_clean(each, keys):
                     return False
                 below += [item for item in each.values() if type(item) is dict or type(item) is list]
             elif type(each) is list:
@@ -73,6 +78,13 @@ def keys_are_clean(value: Any, keys: frozenset[str]) -> bool:
     return False
 
 
-@lru_cache(maxsize=4096)
-def _names_are_clean(names: tuple[str, ...], keys: frozenset[str]) -> bool:
+def _names_are_clean(names: Collection[str], keys: frozenset[str]) -> bool:
+    """Objects are of a few shapes that come again; one that is keyed by times or by what a caller sent is looked at."""
+    if len(names) <= MAX_KNOWN_NAMES and sum(map(len, names)) <= MAX_KNOWN_LETTERS:
+        return _shape_is_clean(tuple(names), keys)
+    return not any(len(name) <= 100 and is_secret(name, keys) for name in names)
+
+
+@lru_cache(maxsize=1024)
+def _shape_is_clean(names: tuple[str, ...], keys: frozenset[str]) -> bool:
     return not any(len(name) <= 100 and is_secret(name, keys) for name in names)

@@ -41,7 +41,8 @@ class Reading:
             found = extract(self.value, request=request, mapping=mapping).signals
             if len(self._signals) >= KEPT:
                 self._signals.clear()
-            self._signals[question] = found
+            if len(question) <= MAX_KEPT_BYTES:
+                self._signals[question] = found
         return found[0] if found else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import orjson
@@ -105,3 +106,15 @@ def test_ordinary_trading_data_is_clean() -> None:
 
 def test_escaped_slashes_hide_no_password_in_an_address() -> None:
     assert not texts_are_clean(rb'{"url": "https:\/\/user:hunter2@exchange.example\/"}')
+
+
+def test_what_is_remembered_of_objects_does_not_grow_with_the_names_that_callers_think_of() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            assert keys_are_clean({f"{number}-{minute}": 1 for minute in range(200)}, REDACTED_KEYS)
+            assert keys_are_clean({f"{number}-" + "x" * 50_000: 1}, REDACTED_KEYS)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 4 * 2**20

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from stateful_engine.recording.readings import KEPT, Reading
+from stateful_engine.recording.readings import KEPT, MAX_KEPT_BYTES, Reading
 from tests.factories import signal_data
 
 
@@ -38,3 +38,10 @@ def test_many_threads_may_ask_many_questions() -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_long_question_is_not_kept() -> None:
+    reading = Reading(signal_data())
+    for number in range(3):
+        assert reading.signal({"note": f"{number}" * MAX_KEPT_BYTES}, None) is not None
+    assert not reading._signals
