@@ -37,7 +37,10 @@ def create(name: str, variant_a: str, variant_b: str, **options: Any) -> None:
 @ab.command("list")
 def listed() -> None:
     """The newest experiments first."""
-    for row in _experiments().recent():
+    found = _experiments().recent()
+    if not found:
+        click.echo("no experiments yet; create one with `flask stateful ab create NAME`", err=True)
+    for row in found:
         click.echo(f"{row['name']:<32} v{row['version']}  {row['status']:<8} winner {row['winner'] or '-'}")
 
 
@@ -92,7 +95,8 @@ def results(name: str, as_json: bool, candles: Path | None) -> None:
     click.echo(f"{found['verdict']['state']}: {found['verdict']['reason']}")
     for arm, figures in found["arms"].items():
         metric = figures["metrics"]["expectancy_r"]
-        click.echo(f"  {arm}: {figures['signals']} signals, expectancy {metric['mean']} R (n {metric['n']})")
+        mean = "unknown" if metric["mean"] is None else f"{metric['mean']:+.3f} R"
+        click.echo(f"  {arm}: {figures['signals']} signals, expectancy {mean} (n {metric['n']})")
 
 
 @ab.command("keep")
@@ -107,7 +111,10 @@ def keep(name: str, candles: Path | None) -> None:
 @click.argument("name")
 def snapshots(name: str) -> None:
     """The kept results, newest first."""
-    for kept in _called(lambda: _experiments().snapshots(name)):
+    found = _called(lambda: _experiments().snapshots(name))
+    if not found:
+        click.echo(f"no results are kept yet; keep them with `flask stateful ab keep {name}`", err=True)
+    for kept in found:
         verdict = kept["results"]["verdict"]
         click.echo(f"{kept['snapshot_id']:>6}  {kept['taken_at']}  v{kept['version']}  {verdict['state']}")
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from stateful_engine.domain.extraction import Extraction, extract
+from stateful_engine.domain.mapping import value_at
 
 
 @click.command("check-shape")
@@ -20,9 +21,19 @@ def check_shape(file: Path, pairs: tuple[str, ...], mapping: tuple[str, ...]) ->
     """Show which signals a response body in FILE (or - for standard input) would yield, and why others would not."""
     with click.open_file(str(file), encoding="utf-8") as stream:
         body = _parse(stream.read())
-    found = extract(body, request=_pairs(pairs), mapping=_pairs(mapping) or None)
+    paths = _pairs(mapping)
+    found = extract(body, request=_pairs(pairs), mapping=paths or None)
     click.echo(json.dumps([_shown(asdict(signal)) for signal in found.signals], indent=2, ensure_ascii=False))
     _explain(found)
+    for field, path in paths.items():
+        if not _leads_somewhere(body, path, paths.get("signals", "")):
+            click.echo(f"  {path}: leads nowhere in this body; correct the path of {field}", err=True)
+
+
+def _leads_somewhere(body: Any, path: str, listing: str) -> bool:
+    """Whether a dotted path finds something in the body, or in one of the items of its list."""
+    items = value_at(body, listing) if listing else None
+    return any(value_at(one, path) is not None for one in [body, *(items if isinstance(items, list) else [])])
 
 
 def _explain(found: Extraction) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import click
 from flask.cli import with_appcontext
 
-from stateful_engine.errors import StatefulEngineError
+from stateful_engine.errors import StatefulEngineError, StorageUnavailableError
 from stateful_engine.globals import current_runtime
 from stateful_engine.services.webhooks import Webhooks
 
@@ -22,6 +22,15 @@ EXTRAS = {
     "charts": "matplotlib",
     "telegram": "telegram",
     "async": "asgiref",
+    "ccxt": "ccxt",
+    "prices": "genai_prices",
+}
+
+UNKNOWN = "not known before the database answers"
+AUTH = {
+    "auto": "auto: open in debug and testing, API keys otherwise",
+    "api_key": "api_key: callers need an API key",
+    "none": "none: open to everybody who can reach it",
 }
 
 
@@ -50,13 +59,16 @@ def doctor() -> None:
 def _examine() -> Iterator[Finding]:
     settings = current_runtime().settings
     yield Finding("enabled", settings.enabled or None, str(settings.enabled).lower())
-    yield _attempt("database", _database)
-    yield _attempt("schema", _schema)
+    database = _attempt("database", _database)
+    yield database
+    yield _attempt("schema", _schema) if database.ok else Finding("schema", None, UNKNOWN)
     yield _attempt("redis", _redis)
     yield _attempt("stream", _stream)
     yield _attempt("spool", _spool)
-    yield _attempt("webhooks", _webhooks)
-    yield Finding("auth", None, settings.auth if isinstance(settings.auth, str) else "callable of the host")
+    yield _attempt("webhooks", _webhooks) if database.ok else Finding("webhooks", None, UNKNOWN)
+    yield Finding(
+        "auth", None, AUTH.get(settings.auth, "") if isinstance(settings.auth, str) else "callable of the host"
+    )
     yield Finding("public url", None, settings.public_url or "not set; ChatGPT Actions need STATEFUL_PUBLIC_URL")
     yield Finding("extras", None, _extras())
 
@@ -70,8 +82,15 @@ def _attempt(subject: str, look: Callable[[], Finding]) -> Finding:
 
 def _database() -> Finding:
     database = current_runtime().database
-    database.ping()
-    return Finding("database", True, f"{database.dialect}: {database.shown_url}")
+    named = f"{database.dialect}: {database.shown_url}"
+    try:
+        database.ping()
+    except StorageUnavailableError as error:
+        reason = error.message.partition(";")[0]
+        return Finding(
+            "database", False, f"{named}: {reason}; start it, or correct its address (STATEFUL_DATABASE_URL)"
+        )
+    return Finding("database", True, named)
 
 
 def _schema() -> Finding:

@@ -218,7 +218,10 @@ def _deviation(sd: float | None, baseline: float | None) -> float:
     if sd is not None:
         return sd
     if baseline is None or not 0.0 < baseline < 1.0:
-        raise InvalidInputError("give sd, the deviation of one value; a share may give its baseline inside 0..1")
+        raise InvalidInputError(
+            "how far values lie apart is not said; give sd, the deviation of one value, or baseline, the present value "
+            "of a share between 0 and 1 (--sd or --baseline)"
+        )
     return math.sqrt(baseline * (1.0 - baseline))
 
 

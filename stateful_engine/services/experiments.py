@@ -381,7 +381,8 @@ class Experiments(Bound):
             found = experiments.snapshot(session, row.id, inputs.whole(snapshot_id, "snapshot_id"))
             if found is None:
                 raise NotFoundError(
-                    f"{name!r} has no snapshot {str(snapshot_id)[:40]}; list them with snapshots",
+                    f"{name!r} has no snapshot {str(snapshot_id)[:40]}; list them with "
+                    "GET /experiments/<name>/snapshots or `flask stateful ab snapshots`",
                     code="SNAPSHOT_NOT_FOUND",
                 )
             return _snapshot_dict(found)
@@ -459,7 +460,8 @@ class Experiments(Bound):
 def _required(row: Experiment | None, name: str) -> Experiment:
     if row is None:
         raise NotFoundError(
-            f"no experiment is called {str(name)[:64]!r}; list them with GET /experiments", code="EXPERIMENT_NOT_FOUND"
+            f"no experiment is called {str(name)[:64]!r}; list them with GET /experiments or `flask stateful ab list`",
+            code="EXPERIMENT_NOT_FOUND",
         )
     return row
 
@@ -469,7 +471,8 @@ def _row_of(name: str, variant_a: Any, variant_b: Any, weight_a: Any, given: Map
     unknown = set(given) - KNOWN_SETTINGS
     if unknown:
         faults = tuple(Fault(f"/{key}", f"there is no setting {key!r}", "UNKNOWN") for key in sorted(unknown))
-        raise InvalidInputError(f"unknown settings; use {', '.join(sorted(KNOWN_SETTINGS))}", errors=faults)
+        named = ", ".join(repr(str(key)[:64]) for key in sorted(unknown)[:3])
+        raise InvalidInputError(f"unknown settings {named}; use {', '.join(sorted(KNOWN_SETTINGS))}", errors=faults)
     primaries = inputs.names(given.get("primaries"), "primaries") or [
         inputs.text(given.get("primary_metric")) or PRIMARY
     ]

@@ -37,6 +37,14 @@ def test_its_life_is_steered_and_a_declaration_can_be_taken_back(app: Flask) -> 
     assert run(app, "snapshots", "prompt-v2").count("COLLECTING") == 1
 
 
+def test_where_nothing_is_known_it_says_so_and_what_to_do(app: Flask) -> None:
+    assert "flask stateful ab create NAME" in run(app, "list")
+    run(app, "create", "prompt-v2")
+    assert "flask stateful ab keep prompt-v2" in run(app, "snapshots", "prompt-v2")
+    assert "A: 0 signals, expectancy unknown (n 0)" in run(app, "results", "prompt-v2")
+    assert "`flask stateful ab list`" in run(app, "start", "none", code=1)
+
+
 def test_the_false_positive_rate_of_a_metric_is_printed(app: Flask) -> None:
     run(app, "create", "prompt-v2")
     run(app, "start", "prompt-v2")
@@ -51,13 +59,14 @@ def test_the_false_positive_rate_of_a_metric_is_printed(app: Flask) -> None:
     [
         (("create", "x y"), 1, "a name is 1 to 64"),
         (("create", "x", "--set", "coverage"), 2, "write it as KEY=JSON"),
-        (("create", "x", "--set", "colour=1"), 1, "unknown settings"),
+        (("create", "x", "--set", "colour=1"), 1, "unknown settings 'colour'; use alpha"),
         (("create", "x", "--weight-a", "2"), 1, "a weight is not within 0..1"),
         (("start", "none"), 1, "no experiment is called 'none'"),
         (("snapshot", "none", "1"), 1, "no experiment is called 'none'"),
         (("snapshot", "none", "0"), 2, "0 is not in the range"),
         (("declare", "none", "C"), 2, "'C' is not one of"),
         (("aa-test", "none", "--runs", "5"), 2, "5 is not in the range"),
+        (("plan", "win_rate", "0.1"), 1, "--sd or --baseline"),
         (("plan", "happiness", "0.1"), 1, "unknown metric"),
         (("plan", "expectancy_r", "nan", "--sd", "1"), 1, "mde must be a finite number"),
         (("results", "none"), 1, "no experiment is called 'none'"),
