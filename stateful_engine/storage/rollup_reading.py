@@ -142,10 +142,13 @@ class View:
         return self._shown(hours)
 
     def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
-        """The values that have rows, in order, each with all that reports say of it."""
+        """The values that have rows, in order, each with all that reports say of it, and nothing else."""
         names = self.family.split_measures
         present = ((value, split[value]) for value in sorted(split) if split[value].get("total"))
-        return {value: {name: found.get(name, 0) for name in names} for value, found in present}
+        return {
+            value: found if len(found) == len(names) else {name: found.get(name, 0) for name in names}
+            for value, found in present
+        }
 
     def _cover(self, window: Window, coarsest: Grain, *, finest: Grain = Grain.HOUR) -> Cover:
         """The periods of a window. Where rows are gone there are no edges to read: the window begins with the hour."""
