@@ -9,6 +9,7 @@ settings, for example `FLASK_STATEFUL_DATABASE_URL`. Records are kept in the fol
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -51,6 +52,7 @@ def main() -> int:
     try:
         engine = StatefulEngine()
         application = build(engine, os.environ)
+        asyncio.run(greet(os.environ))
     except ConfigurationError as error:
         print(error.message, file=sys.stderr)  # noqa: T201
         return 2
@@ -70,13 +72,31 @@ def build(engine: StatefulEngine, environment: Any) -> Any:
     app = make_app(engine)
     url = environment.get("TELEGRAM_API_URL", API_URL)
     application = Application.builder().token(token).base_url(url).build()
-    admins = [int(number) for number in listed(environment, "TELEGRAM_ADMINS")]
+    admins = numbers(environment, "TELEGRAM_ADMINS")
     chats = listed(environment, "TELEGRAM_ALERT_CHATS")
     fetch = analyses(environment.get("TELEGRAM_ANALYSIS_URL"))
     scanner = ScannerJob(list(CONFIDENCES), fetch, chats, first=1.0) if chats else None
     install(application, engine, app=app, admins=admins or None, reply=echo, scanner=scanner)
     application.add_handler(CommandHandler("demo", send_demo_signal))
     return application
+
+
+async def greet(environment: Any) -> None:
+    """Ask Telegram who this bot is, so that a wrong token is told in one line before anything runs."""
+    from telegram import Bot
+    from telegram.error import InvalidToken, TelegramError
+
+    try:
+        async with Bot(environment["TELEGRAM_BOT_TOKEN"], base_url=environment.get("TELEGRAM_API_URL", API_URL)):
+            pass
+    except InvalidToken:
+        raise ConfigurationError(
+            "Telegram does not know this token; set TELEGRAM_BOT_TOKEN to the one that BotFather gave you"
+        ) from None
+    except TelegramError as error:
+        raise ConfigurationError(
+            f"Telegram does not answer ({type(error).__name__}); check the connection, or TELEGRAM_API_URL"
+        ) from None
 
 
 def make_app(engine: StatefulEngine) -> Flask:
@@ -90,6 +110,16 @@ def make_app(engine: StatefulEngine) -> Flask:
 def listed(environment: Any, name: str) -> list[str]:
     """The words of a variable, separated by commas."""
     return [word.strip() for word in environment.get(name, "").split(",") if word.strip()]
+
+
+def numbers(environment: Any, name: str) -> list[int]:
+    """The whole numbers of a variable, separated by commas."""
+    try:
+        return [int(word) for word in listed(environment, name)]
+    except ValueError:
+        raise ConfigurationError(
+            f"{name} holds something else than ids; set it to numbers such as 7000000001"
+        ) from None
 
 
 def analyses(url: str | None) -> Callable[[str], Any]:

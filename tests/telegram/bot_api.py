@@ -24,7 +24,7 @@ Params = dict[str, str]
 
 @dataclass
 class BotApi:
-    """The state of the stub; `refuse` names methods that answer with an error."""
+    """The state of the stub; `refuse` names methods that answer with an error (`getMe`: with that of a wrong token)."""
 
     updates: list[dict[str, Any]] = field(default_factory=list)
     calls: list[tuple[str, Params]] = field(default_factory=list)
@@ -87,10 +87,12 @@ def serve(api: BotApi) -> ThreadingHTTPServer:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            result = api.answer(self.path.rpartition("/")[2], _params(self.headers.get("Content-Type") or "", body))
-            refusal = {"ok": False, "error_code": 400, "description": "Bad Request: refused by the stub"}
+            method = self.path.rpartition("/")[2]
+            result = api.answer(method, _params(self.headers.get("Content-Type") or "", body))
+            status = 401 if method == "getMe" else 400
+            refusal = {"ok": False, "error_code": status, "description": "refused by the stub"}
             reply = json.dumps(refusal if result is None else {"ok": True, "result": result}).encode()
-            self.send_response(400 if result is None else 200)
+            self.send_response(status if result is None else 200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()

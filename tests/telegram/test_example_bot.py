@@ -132,16 +132,39 @@ def test_the_scanner_of_the_example_asks_an_endpoint_when_one_is_named(tmp_path:
     assert analyses(None)("XAUUSD")["technical_analysis"]["trade_recommendation"]["confidence"] == 82
 
 
-def test_without_a_token_the_bot_says_what_to_do(tmp_path: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "TELEGRAM_BOT_TOKEN"}
+def refused(folder: Path, environment: dict[str, str]) -> str:
+    """What the bot says when it does not start: one line, without its token."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("FLASK_", "TELEGRAM_"))}
     done = subprocess.run(
         [sys.executable, "-m", "stateful_engine.telegram.example_bot"],
-        cwd=tmp_path,
-        env={**environment, "PYTHONPATH": str(ROOT)},
+        cwd=folder,
+        env={**own, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,
         text=True,
         timeout=STOPS_WITHIN,
         check=False,
     )
-    assert done.returncode == 2
-    assert "set TELEGRAM_BOT_TOKEN" in done.stderr
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert TOKEN not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_without_a_token_the_bot_says_what_to_do(tmp_path: Path) -> None:
+    assert "set TELEGRAM_BOT_TOKEN" in refused(tmp_path, {})
+
+
+def test_a_token_that_telegram_refuses_is_told_in_one_line(api: BotApi, tmp_path: Path) -> None:
+    api.refuse.add("getMe")
+    said = refused(tmp_path, {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": api.url})
+    assert said.startswith("Telegram does not know this token; set TELEGRAM_BOT_TOKEN")
+
+
+def test_a_telegram_that_does_not_answer_is_told_in_one_line(tmp_path: Path) -> None:
+    said = refused(tmp_path, {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_API_URL": "http://127.0.0.1:1/bot"})
+    assert said == "Telegram does not answer (NetworkError); check the connection, or TELEGRAM_API_URL"
+
+
+def test_admins_that_are_no_numbers_are_told_in_one_line(tmp_path: Path) -> None:
+    said = refused(tmp_path, {"TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_ADMINS": "@me"})
+    assert said == "TELEGRAM_ADMINS holds something else than ids; set it to numbers such as 7000000001"
