@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Blueprint, Flask, current_app, jsonify, request
+from flask import Blueprint, Flask, current_app, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_migrate import Migrate
 from flask_sqlalchemy import SQLAlchemy
@@ -42,9 +42,16 @@ def create_app(config: dict[str, Any] | None = None) -> Flask:
     engine.init_app(app)
 
     app.register_blueprint(bp)
+    app.add_url_rule("/", view_func=home)
     app.cli.add_command(demo_traffic)
     app.cli.add_command(demo_urls)
     return app
+
+
+def home() -> ResponseReturnValue:
+    """Whoever opens the bare address sees the dashboard, or a signal where there is none."""
+    settings = engine.runtime_for(current_app).settings
+    return redirect(f"{settings.dashboard_prefix}/" if settings.dashboard else "/api/gpts/signal")
 
 
 @bp.get("/signal")

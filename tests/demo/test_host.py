@@ -50,6 +50,17 @@ def test_a_signal_is_answered_with_an_id_that_the_engine_knows(visitor: FlaskCli
     assert stored["ai_reasoning"] == body["signal"]["ai_reasoning"]
 
 
+@pytest.mark.parametrize(("dashboard", "target"), [(True, "/state/"), (False, "/api/gpts/signal")])
+def test_the_bare_address_leads_to_something_to_look_at(
+    database_url: str, tmp_path: Path, dashboard: bool, target: str
+) -> None:
+    settings = {"STATEFUL_DATABASE_URL": database_url, "STATEFUL_SPOOL_DIR": str(tmp_path / "spool")}
+    app = create_app({"TESTING": True, "STATEFUL_DASHBOARD": dashboard, **settings})
+    answer = app.test_client().get("/", follow_redirects=True)
+    assert (answer.status_code, answer.request.path) == (200, target)
+    app.extensions["stateful_engine"].close(timeout=2.0)
+
+
 def test_a_sharp_signal_is_recorded_and_a_refusal_is_not(visitor: FlaskClient) -> None:
     for timeframe in ("15m", "1H", "4H", "1D"):
         for symbol in ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XAUUSD"):
