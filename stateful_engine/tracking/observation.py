@@ -89,11 +89,18 @@ class Observation(Observer):
         self.elapsed = perf_counter() - self.started
         self.running = False
         with self.runtime.guard("finish_tracking"):
-            observer.reset(self._token)
+            self._step_back()
             if self.request is None:
                 self.settle(self.own_answer())
             else:
                 _await_response(self, self.request)
+
+    def _step_back(self) -> None:
+        try:
+            observer.reset(self._token)
+        except ValueError:
+            # A coroutine that ends in another context than it began in, where nobody observes.
+            return
 
     def own_answer(self) -> Answer:
         """What the call amounts to by itself, without the response that it may have become a part of."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
@@ -619,3 +621,19 @@ def test_an_extractor_that_changes_what_it_is_given_changes_no_record(app: Flask
     for _ in range(3):
         app.test_client().get("/signal?tag=a&tag=b")
     assert [row["request_params"] for row in recorded(app).queries] == [{"tag": ["a", "b"]}] * 3
+
+
+def test_a_coroutine_that_ends_in_another_context_is_recorded_too(app: Flask) -> None:
+    """As the garbage collector or a closing loop ends one."""
+
+    @track_signal_generation
+    async def view() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return SIGNAL
+
+    with app.test_request_context("/signal"):
+        running = view()
+        copy_context().run(running.send, None)
+        copy_context().run(running.close)
+    assert [(row["endpoint"], row["error_message"]) for row in recorded(app).queries] == [("/signal", "GeneratorExit")]
+    assert failures(app) == {}
