@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from types import TracebackType
 
+from stateful_engine.errors import ConfigurationError, SchemaError, StorageUnavailableError
 from stateful_engine.logging import logger
 
 
@@ -41,9 +42,16 @@ class Guard:
         logger.warning(
             "stateful_engine could not %s (%s); the host is not affected; more of this kind are only counted",
             place.replace("_", " "),
-            type(error).__name__,
+            _reason(error),
             exc_info=logger.isEnabledFor(10),
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Our own words where they tell of the installation and not of a record; of other errors only the kind."""
+    if isinstance(error, (ConfigurationError, SchemaError, StorageUnavailableError)):
+        return error.message
+    return type(error).__name__
 
 
 class _Guarded:

@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from stateful_engine.errors import SpoolFullError
 from stateful_engine.guard import Guard
 
 
@@ -19,6 +20,13 @@ def test_a_failure_inside_is_swallowed_counted_and_logged_once(caplog: pytest.Lo
     assert len(caplog.records) == 1
     assert "read the body" in caplog.text
     assert "secret payload" not in caplog.text
+
+
+def test_a_fault_of_the_installation_is_logged_with_its_remedy(caplog: pytest.LogCaptureFixture) -> None:
+    guard = Guard()
+    with guard("record_a_call"):
+        raise SpoolFullError("the spool cannot be written; change its owner or set STATEFUL_SPOOL_DIR")
+    assert "could not record a call (the spool cannot be written; change its owner" in caplog.text
 
 
 def test_failures_of_another_kind_or_place_are_logged_too(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import click
 from flask.cli import with_appcontext
@@ -126,11 +127,17 @@ def _stream() -> Finding:
 def _spool() -> Finding:
     runtime = current_runtime()
     folder = runtime.settings.spool_dir
-    if folder.exists() and not os.access(folder, os.W_OK):
+    nearest = _nearest(folder)
+    if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
         return Finding("spool", False, f"{folder} is not writable: change its owner or set STATEFUL_SPOOL_DIR")
     status = runtime.recorder.status()
     detail = f"{folder}: {status.pending_records} pending, {status.rejected} rejected, {status.dropped} dropped"
     return Finding("spool", status.dropped == 0 and status.rejected == 0, detail)
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the one above it that exists already, in which it would be made."""
+    return next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
 
 
 def _webhooks() -> Finding:

@@ -103,8 +103,8 @@ class Spool:
         except OSError as error:
             self.refused += count
             raise SpoolFullError(
-                f"the spool folder takes no more ({os.strerror(error.errno or 0)}); "
-                "free space on its disk or set STATEFUL_SPOOL_DIR to another",
+                f"the spool folder cannot be written ({os.strerror(error.errno or 0)}); "
+                "free space on its disk, change its owner or set STATEFUL_SPOOL_DIR to another",
                 retry_after=5,
             ) from error
         self._active = segment

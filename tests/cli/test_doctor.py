@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from flask import Flask
 
@@ -28,6 +29,14 @@ def test_a_database_that_is_away_is_the_only_problem_and_its_password_is_not_sho
     assert [name for name, (mark, _) in found.items() if mark == "PROBLEM"] == ["database"]
     assert "u:***@127.0.0.1:1/x: the database does not answer; start it, or correct" in found["database"][1]
     assert found["schema"] == found["webhooks"] == ("", "not known before the database answers")
+
+
+def test_a_spool_that_cannot_be_made_is_a_problem(make_app: Callable[..., Flask], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    found = run(make_app(STATEFUL_SPOOL_DIR=tmp_path / "file" / "spool"), 1)
+    mark, detail = found["spool"]
+    assert mark == "PROBLEM"
+    assert detail.endswith("is not writable: change its owner or set STATEFUL_SPOOL_DIR")
 
 
 def test_a_redis_that_is_away_is_a_problem(make_app: Callable[..., Flask]) -> None:

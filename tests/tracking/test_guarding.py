@@ -127,7 +127,7 @@ def test_a_full_spool_drops_the_record_loudly_and_promises_no_id(
     assert [answer.get_json() for answer in answers] == [SIGNAL] * 2
     assert not {"X-Signal-ID", "X-Query-ID"} & set(answers[0].headers.keys())
     assert app.extensions["stateful_engine"].guard.snapshot()["dropped"] == 2
-    assert "SpoolFullError" in caplog.text
+    assert "the spool has reached STATEFUL_SPOOL_MAX_BYTES" in caplog.text
 
 
 def test_a_spool_that_cannot_be_written_does_not_reach_the_client(make_app: AppMaker, tmp_path: Path) -> None:
