@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,12 +11,13 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from stateful_engine.events import outcome_recorded, signal_executed
+from stateful_engine.events import outcome_recorded, rows_committed, signal_executed
 from stateful_engine.extension import Runtime
 from stateful_engine.services.outcomes import resolve_outcomes
 from tests.api.calls import PREFIX, track
-from tests.factories import MOMENT, FakeClock
+from tests.factories import MOMENT, FakeClock, signal_data
 
+SOON = 10.0
 HOUR_MS = 3_600_000
 NEXT_HOUR = (int(MOMENT.timestamp()) // 3600 + 1) * 3600 * 1000
 UP = {("BTCUSDT", "1H"): [(NEXT_HOUR, 45_000.0, 46_600.0, 44_900.0, 46_400.0)]}
@@ -92,3 +94,23 @@ def test_another_app_is_not_told(client: FlaskClient, make_app: Any) -> None:
     outcome_recorded.connect(on_outcome, sender=other)
     client.post(f"{PREFIX}/signal/{track(client)}/outcome", json={"outcome": "WIN"})
     assert heard == []
+
+
+def test_a_listener_to_commits_may_read_what_was_committed_without_waiting_for_itself(
+    app: Flask, runtime: Runtime
+) -> None:
+    seen: list[tuple[int, bool, float]] = []
+
+    def on_commit(sender: Runtime, counts: dict[str, int]) -> None:
+        began = time.monotonic()
+        signals = sender.analytics.summary()["summary"]["total_signals_today"]
+        caught_up = sender.flush(SOON)
+        seen.append((signals, caught_up, time.monotonic() - began))
+
+    rows_committed.connect(on_commit, sender=runtime)
+    runtime.state_manager.save_signal_history(signal_data())
+    assert runtime.flush(SOON)
+    [(signals, caught_up, seconds)] = seen
+    assert signals == 1
+    assert not caught_up
+    assert seconds < SOON / 2

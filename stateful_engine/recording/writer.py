@@ -112,8 +112,11 @@ class Writer:
     def wait_until(self, sequence: int, timeout: float, *, patient: bool = True) -> bool:
         """Wait until the first `sequence` records are settled; False after `timeout` seconds.
 
-        Without `patient` also False as soon as an attempt to store them has failed.
+        Without `patient` also False as soon as an attempt to store them has failed. The writer does not wait for
+        itself: a listener to commits reads what is there.
         """
+        if self._is_asked_by_itself():
+            return self._spool.settled >= sequence
         with self._changed:
             self._wanted = max(self._wanted, sequence)
             failed = self._failed_attempts
@@ -135,7 +138,12 @@ class Writer:
         self.wake()
         return self._wait_for_look(wanted, timeout)
 
+    def _is_asked_by_itself(self) -> bool:
+        return threading.current_thread() is self._threads[0]
+
     def _wait_for_look(self, wanted: int, timeout: float) -> bool:
+        if self._is_asked_by_itself():
+            return False
         with self._changed:
             return self._changed.wait_for(lambda: self._looks_done >= wanted, timeout)
 
