@@ -1,4 +1,7 @@
-"""The experiments: what may be concluded, before the figures that it rests on."""
+"""The experiments: what may be concluded, before the figures that it rests on.
+
+`Experiments()` are those of the app, as in the API: they know its candles, by which open signals are valued.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ JUDGED = 10
 def view(runtime: Runtime) -> ResponseReturnValue:
     """The newest experiments, each with its verdict."""
     runtime.recorder.catch_up()
-    experiments = Experiments(runtime.database)
+    experiments = Experiments()
     found = experiments.recent(MOST)
     judged = [one["name"] for one in found[:JUDGED] if one["started_at"] is not None]
     verdicts = {name: experiments.results(name)["verdict"] for name in judged}
@@ -31,7 +34,7 @@ def view(runtime: Runtime) -> ResponseReturnValue:
 def view_one(runtime: Runtime, name: str) -> ResponseReturnValue:
     """One experiment: the verdict, what is missing, both arms with every metric, and its design."""
     runtime.recorder.catch_up()
-    experiments = Experiments(runtime.database)
+    experiments = Experiments()
     design, results = experiments.get(name), experiments.results(name)
     return render(
         "experiment.html",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
 import logging
 from collections.abc import Callable
@@ -151,6 +152,21 @@ def test_results_mark_open_signals_by_the_configured_candles(
     assert total_r(app.test_client().get(f"{state}/results").get_json()["results"]) == pytest.approx((n, r))
 
 
+def test_the_pages_judge_by_the_same_candles_as_the_api(
+    make_app: Callable[..., Flask], tmp_path: Path, clock: FakeClock
+) -> None:
+    clock.set(START)
+    candles = str(write(tmp_path / "candles", hourly(*PRICES)))
+    app = make_app(STATEFUL_CANDLES=candles, STATEFUL_DASHBOARD=True)
+    with app.app_context():
+        expose(app.extensions["stateful_engine"], Experiments())
+        clock.advance(hours=4)
+        reason = html.escape(Experiments().results("marks")["verdict"]["reason"])
+    assert "give candles" not in reason
+    for page in ("experiments", "experiments/marks"):
+        assert reason in app.test_client().get(f"/state/{page}").text
+
+
 def test_a_configured_folder_that_is_not_there_leaves_signals_unmarked_and_a_named_one_is_refused(
     make_app: Callable[..., Flask], tmp_path: Path, clock: FakeClock
 ) -> None:
@@ -193,7 +209,7 @@ def test_the_command_marks_by_the_folder_that_it_is_given(
         assert done.exit_code == code, done.output
         return str(done.output)
 
-    assert run("results", "marks").count("expectancy None R (n 0)") == 2
+    assert run("results", "marks").count("expectancy unknown (n 0)") == 2
     marked = json.loads(run("results", "marks", "--json", "--candles", str(folder)))
     assert total_r(marked)[0] == 3
     kept = json.loads(run("keep", "marks", "--candles", str(folder)))
