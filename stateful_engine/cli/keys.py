@@ -59,6 +59,7 @@ def rotate(key_id: str, overlap_hours: float) -> None:
     with speaking():
         made = _keys().rotate(key_id, overlap=timedelta(hours=overlap_hours))
     _show(made)
+    click.echo(f"{key_id} works for {overlap_hours:g} hours more, unless it ends earlier.", err=True)
 
 
 @keys.command("revoke")

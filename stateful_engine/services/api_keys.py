@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 ID_BYTES = 6
 SECRET_BYTES = 32
 MAX_KEY_LENGTH = 200
+MAX_NAME_LENGTH = 100
 TRUSTED_SECONDS = 3600.0
 TRUSTED_KEYS = 256
 NO_HASH = "0" * 64
@@ -76,6 +77,10 @@ class ApiKeys:
     def create(self, name: str, scopes: Iterable[str] = (), *, expires_in: timedelta | None = None) -> NewKey:
         """Make a key; without `scopes` it gets `DEFAULT_SCOPES`. Raises `InvalidInputError` for unknown scopes."""
         chosen = _scopes(scopes)
+        if not 0 < len(name.strip()) <= MAX_NAME_LENGTH:
+            raise InvalidInputError(
+                f"a key needs a name by which you know it again; give 1 to {MAX_NAME_LENGTH} characters"
+            )
         expires_at = None if expires_in is None else clock.now() + expires_in
         with self._database.transaction() as session:
             return _insert(session, name, chosen, expires_at=expires_at)

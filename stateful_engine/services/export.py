@@ -66,6 +66,8 @@ class ExportOptions:
             raise InvalidInputError("split must be two or three shares that add up to 1; write 0.7,0.15,0.15")
         if any(not 0 < share < 1 for share in self.split) or self.embargo < timedelta(0):
             raise InvalidInputError("shares and the embargo must be above 0; leave them out for no split")
+        if self.since and self.until and self.since >= self.until:
+            raise InvalidInputError("the window ends before it begins; give a `since` that is before `until`")
 
 
 @dataclass(slots=True)

@@ -220,7 +220,9 @@ def test_the_commands_make_list_rotate_and_revoke_keys(closed: Flask, visitor: F
     assert "signals:read" in listing
     assert text not in listing
 
-    successor = operator.run("rotate", key_id, "--overlap-hours", "0").stdout.strip()
+    rotated = operator.run("rotate", key_id, "--overlap-hours", "0")
+    successor = rotated.stdout.strip()
+    assert f"{key_id} works for 0 hours more" in rotated.stderr
     assert visitor.get(URL, headers=bearer(text)).status_code == 401
     assert visitor.get(URL, headers=bearer(successor)).status_code == 200
 
@@ -235,6 +237,8 @@ def test_the_commands_say_what_is_wrong(closed: Flask) -> None:
     assert "create one with" in operator.run("list").stderr
     assert "no key has the id 'nope'" in operator.run("revoke", "nope").stderr
     assert "no key has the id 'nope'" in operator.run("rotate", "nope").stderr
+    for name in ("", " ", "x" * 101):
+        assert "give 1 to 100 characters" in operator.run("create", name).stderr
     assert operator.run("create", "x", "--scope", "everything").exit_code == 2
 
 

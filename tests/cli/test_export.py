@@ -56,5 +56,7 @@ def test_what_cannot_be_meant_ends_with_the_remedy(app: Flask, tmp_path: Path) -
     folder = ("--output", str(tmp_path / "out"))
     assert "such as 0.7,0.15,0.15" in run(app, *folder, "--split", "most", code=2)
     assert "add up to 1" in run(app, *folder, "--split", "0.5,0.1", code=1)
+    window = ("--since", "2026-02-01", "--until", "2026-01-01")
+    assert "ends before it begins" in run(app, *folder, *window, code=1)
     assert "write it as 90m" in run(app, *folder, "--embargo", "long", code=1)
     assert not (tmp_path / "out").exists()
