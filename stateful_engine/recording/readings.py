@@ -24,12 +24,16 @@ MAX_KEPT_BYTES = 8 * 2**10
 
 
 class Reading:
-    """One body: its JSON value (its text where it is no JSON), and whether it may be kept just as it is."""
+    """One body: its JSON value (its text where it is no JSON), and whether it may be kept just as it is.
 
-    __slots__ = ("_signals", "is_clean", "value")
+    Where people are hidden in `value`, `given` is what the view answered, for signals that were hidden with them.
+    """
 
-    def __init__(self, value: Any, *, is_clean: bool = False) -> None:
+    __slots__ = ("_given", "_signals", "is_clean", "value")
+
+    def __init__(self, value: Any, *, is_clean: bool = False, given: Any = None) -> None:
         self.value = value
+        self._given = value if given is None else given
         self.is_clean = is_clean
         self._signals: dict[bytes, tuple[ExtractedSignal, ...]] = {}
 
@@ -39,6 +43,8 @@ class Reading:
         found = self._signals.get(question)
         if found is None:
             found = extract(self.value, request=request, mapping=mapping).signals
+            if not found and self._given is not self.value:
+                found = extract(self._given, request=request, mapping=mapping).signals
             if len(self._signals) >= KEPT:
                 self._signals.clear()
             if len(question) <= MAX_KEPT_BYTES:
@@ -74,7 +80,7 @@ class Readings:
     def _read(self, body: bytes) -> Reading:
         value = _parsed(body)
         if self._people.hidden:
-            return Reading(self._people.in_json(value))
+            return Reading(self._people.in_json(value), given=value)
         return Reading(value, is_clean=texts_are_clean(body) and keys_are_clean(value, self._secret_keys))
 
 

@@ -12,6 +12,7 @@ from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import ExtractedSignal, extract, extract_one, located
 from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.errors import InvalidInputError, SpoolFullError
+from stateful_engine.installation import people_of
 from stateful_engine.recording import stamping
 from stateful_engine.recording.columns import interaction_row, signal_row
 from stateful_engine.recording.records import BODY_LIMIT, Call
@@ -144,7 +145,9 @@ def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answ
             return ()
         if number == 1 and _can_be_read_later(runtime, options, answer):
             return None
-        return extract(answer.body, request=info.lookup, mapping=options.mapping).signals
+        body = people_of(runtime.settings).in_json(answer.body)
+        found = extract(body, request=info.lookup, mapping=options.mapping).signals
+        return found or extract(answer.body, request=info.lookup, mapping=options.mapping).signals
     return ()
 
 

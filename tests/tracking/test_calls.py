@@ -637,3 +637,36 @@ def test_a_coroutine_that_ends_in_another_context_is_recorded_too(app: Flask) ->
         copy_context().run(running.close)
     assert [(row["endpoint"], row["error_message"]) for row in recorded(app).queries] == [("/signal", "GeneratorExit")]
     assert failures(app) == {}
+
+
+@pytest.mark.parametrize("dedupe_seconds", [0, 60])
+def test_people_are_hidden_in_what_a_signal_says_whoever_reads_it(make_app: AppMaker, dedupe_seconds: float) -> None:
+    app = make_app(STATEFUL_HASH_USER_IDS=True)
+
+    @app.get("/signal")
+    @track_signal_generation(dedupe_seconds=dedupe_seconds)
+    def view() -> dict[str, Any]:
+        return signal_data(ai_reasoning={"user_id": 4242, "email": "jo@example.com", "why": "trend"})
+
+    app.test_client().get("/signal")
+    [signal] = recorded(app).signals
+    assert "trend" in signal["ai_reasoning"]
+    assert "4242" not in repr(signal)
+    assert "jo@example.com" not in repr(signal)
+
+
+@pytest.mark.parametrize("dedupe_seconds", [0, 60])
+def test_a_signal_under_the_key_of_a_person_is_recorded_where_people_are_hidden(
+    make_app: AppMaker, dedupe_seconds: float
+) -> None:
+    app = make_app(STATEFUL_HASH_USER_IDS=True)
+
+    @app.get("/signal")
+    @track_signal_generation(mapping={"symbol": "of.pair", "action": "of.phone"}, dedupe_seconds=dedupe_seconds)
+    def view() -> dict[str, Any]:
+        return {"of": {"pair": "BTCUSDT", "phone": "BUY"}}
+
+    app.test_client().get("/signal")
+    stored = recorded(app)
+    assert [(row["symbol"], row["action"]) for row in stored.signals] == [("BTCUSDT", "BUY")]
+    assert len(stored.queries) == 1
