@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stateful_engine.recording.courtesy import Courtesy
+from stateful_engine.recording.courtesy import Courtesy, Usage, usage
 from stateful_engine.recording.frames import frame
 from stateful_engine.recording.spool import Spool
 
@@ -16,19 +16,22 @@ MANY = 20
 
 
 class Host:
-    """A process that uses some share of a core, on a clock that goes 10 ms with each look at it."""
+    """A process that uses some share of a core, on a clock that goes 100 ms with each look at it."""
 
     def __init__(self) -> None:
         self.share = 1.0
+        self.competitors = 0
         self._seconds = self._used = 0.0
+        self._pushed_off = 0
 
     def now(self) -> float:
-        self._seconds += 0.01
-        self._used += 0.01 * self.share
+        self._seconds += 0.1
+        self._used += 0.1 * self.share
+        self._pushed_off += 10 * self.competitors
         return self._seconds
 
-    def used(self) -> float:
-        return self._used
+    def used(self) -> Usage:
+        return Usage(self._used, self._pushed_off)
 
 
 @pytest.fixture
@@ -66,6 +69,23 @@ def test_a_host_that_uses_up_the_interpreter_is_found_busy_until_it_rests(
     assert becomes(courtesy, spool, busy=True)
     host.share = 0.5
     assert becomes(courtesy, spool, busy=False)
+
+
+def test_a_host_that_has_to_share_its_core_is_busy_however_little_it_gets(
+    make: Callable[..., Courtesy], spool: Spool, host: Host
+) -> None:
+    host.share, host.competitors = 0.3, 1
+    courtesy = make()
+    assert becomes(courtesy, spool, busy=True)
+    host.competitors = 0
+    assert becomes(courtesy, spool, busy=False)
+
+
+def test_the_usage_of_this_process_grows_while_it_computes() -> None:
+    before = usage()
+    sum(number * number for number in range(300_000))
+    assert usage().seconds > before.seconds
+    assert usage().pushed_off >= before.pushed_off
 
 
 def test_without_new_records_the_writer_does_not_wait_for_anybody(make: Callable[..., Courtesy], spool: Spool) -> None:
