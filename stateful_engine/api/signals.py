@@ -21,6 +21,7 @@ from stateful_engine.errors import (
     InvalidInputError,
     SignalNotFoundError,
 )
+from stateful_engine.installation import people_of
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
@@ -157,7 +158,7 @@ class InteractionBody(Body):
 def track_signal(runtime: Runtime, call: Call[Nothing, TrackSignalBody]) -> Answer:
     """Record one signal and the interaction SIGNAL_GENERATED."""
     _, inner, beside = _parts(call.raw_body)
-    signal = extract_one({**beside, **inner}, strict=True)
+    signal = extract_one(people_of(runtime.settings).in_json({**beside, **inner}), strict=True)
     context = {
         "source": call.body.source or call.info.source,
         "user_id": call.body.user_id,

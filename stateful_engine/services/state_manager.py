@@ -15,6 +15,7 @@ from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import ExtractedSignal, extract_one
 from stateful_engine.errors import SignalNotFoundError
 from stateful_engine.events import Announce, silent
+from stateful_engine.installation import people_of
 from stateful_engine.recording.columns import interaction_row, query_row, signal_row
 from stateful_engine.recording.records import Rows
 from stateful_engine.recording.rows import rows_of
@@ -81,7 +82,7 @@ class StateManager:
         `query_id`, `user_id`, `user_agent` and `ip_address`. With `durable=True` the call returns after the commit;
         with `session` the rows join that session's transaction, which must be one of our own database.
         """
-        signal = extract_one(signal_data, strict=True)
+        signal = extract_one(people_of(self._settings).in_json(signal_data), strict=True)
         if session is not None and self._settings.enabled:
             return self._join(session, signal, request_context or {})
         return self.save_extracted(signal, request_context or {}, durable=durable).id

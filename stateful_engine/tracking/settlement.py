@@ -209,7 +209,7 @@ def _understood(runtime: Runtime, given: Any) -> list[ExtractedSignal]:
 
 def _folded(runtime: Runtime, fields: Mapping[str, Any]) -> tuple[ExtractedSignal, ...]:
     try:
-        return (extract_one(fields),)
+        return (extract_one(people_of(runtime.settings).in_json(fields)),)
     except InvalidInputError:
         runtime.guard.count("unusable_extractor_items")
         return ()

@@ -9,6 +9,7 @@ from flask import request
 
 from stateful_engine.errors import InvalidInputError, NotInitializedError, SpoolFullError
 from stateful_engine.services.integrator import EnhancedSignalIntegrator
+from stateful_engine.tracking.decorators import track_signal_generation
 from stateful_engine.tracking.functions import (
     cache_analytics_data,
     get_cached_analytics_data,
@@ -170,3 +171,23 @@ CALLS: list[Callable[[], object]] = [
 def test_outside_an_app_each_call_says_what_to_do(call: Callable[[], object]) -> None:
     with pytest.raises(NotInitializedError, match=r"app\.app_context\(\)"):
         call()
+
+
+def test_people_are_hidden_also_in_texts_that_were_given_as_objects(make_app: AppMaker) -> None:
+    app = make_app(STATEFUL_HASH_USER_IDS=True)
+    said = signal_data(ai_reasoning={"user_id": 4242, "email": "jo@example.com", "why": "trend"})
+
+    @app.get("/signal")
+    @track_signal_generation(extractor=lambda _body, _asked: said)
+    def view() -> dict[str, Any]:
+        return {}
+
+    app.test_client().get("/signal")
+    app.test_client().post("/api/gpts/state/track-signal", json={"signal_data": said})
+    with app.app_context():
+        track_signal(said)
+    stored = recorded(app).signals
+    assert len(stored) == 3
+    assert all("trend" in row["ai_reasoning"] for row in stored)
+    assert "4242" not in repr(stored)
+    assert "jo@example.com" not in repr(stored)
