@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stateful_engine.dashboard import formats, overview
+from stateful_engine.dashboard.rendering import DOOR_KEY
 from stateful_engine.domain.extraction import extract_one
 from stateful_engine.services import report_funnel
 from stateful_engine.services.overview import BREAKDOWNS, COLUMNS
@@ -174,9 +175,15 @@ def assert_calibration(page: str, calibration: dict[str, Any]) -> None:
 def assert_footer(page: str, signals: dict[str, Any]) -> None:
     footer = " ".join(page.partition("<footer>")[2].split())
     assert f"n = {signals['total_signals']} signals, {signals['closed_signals']} closed" in footer
-    low, high = signals["win_rate_bounds"]
-    assert f"between {formats.number(low)} and {formats.percent(high)}" in footer
+    assert ("ambiguity policy" in footer) == (signals["ambiguous_wins"] + signals["ambiguous_losses"] > 0)
     assert "UTC" in footer
+
+
+def test_outcomes_that_rest_on_a_policy_are_said_with_what_they_leave_open(board: Flask) -> None:
+    counts = {"total_signals": 12, "closed_signals": 10, "pending_signals": 2, "win_rate_bounds": [50.0, 80.0]}
+    parts: Any = board.extensions[DOOR_KEY].environment.get_template("stateful_engine/figures.html").module
+    said = parts.policy({**counts, "ambiguous_wins": 1, "ambiguous_losses": 2})
+    assert "3 outcomes; whatever the truth, the win rate lies between 50 and 80 %" in said
 
 
 FILTERS: tuple[dict[str, Any], ...] = (
