@@ -7,12 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from stateful_engine.domain.periods import STRIDE, Grain, Span, begin_of, factor, floor_to, period_of
+from stateful_engine.domain.periods import LENGTH, STRIDE, Grain, Span, begin_of, factor, floor_to, period_of
 from stateful_engine.storage.rollup_measures import ALL, Cells, Family, merge
 from stateful_engine.storage.rollup_sql import fetched, run
 
 Figures = dict[str, int]
 """Figures by measure."""
+
+Told = tuple[int, ...]
+"""What reports say of a value: the figures of a family's `split_measures`, in their order."""
 
 _KEYS = ("dimension", "period", "value")
 
@@ -69,34 +72,32 @@ def coarser(grain: Grain) -> str:
     return f"(period - {(grain - 1) * STRIDE}) / {factor(grain)} + {grain * STRIDE}"
 
 
-DAY = (
-    f"CASE WHEN period < {Grain.SHIFT * STRIDE} THEN (period - {Grain.HOUR * STRIDE}) / 24 "
-    f"WHEN period < {Grain.DAY * STRIDE} THEN (period - {Grain.SHIFT * STRIDE}) / 3 "
-    f"ELSE period - {Grain.DAY * STRIDE} END"
-)
-"""The SQL for the day, since the epoch, that a cell of a day or of less belongs to."""
-
 HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"
 """The SQL for the hour of the week, from Monday on, that a cell of an hour stands for; 1970 began on a Thursday."""
 
 
 def read(
     connection: Connection, family: Family, dimensions: Sequence[str], *, days: Sequence[Span], spans: Sequence[Span]
-) -> tuple[dict[int, Figures], dict[str, dict[str, Figures]]]:
+) -> tuple[dict[int, Figures], dict[str, dict[str, Told]]]:
     """All measures of whole periods by day, and what reports say of the values of dimensions, in one question.
 
     `days` are periods of a day or less, `spans` any.
     """
     by_day: dict[int, Figures] = {}
-    splits: dict[str, dict[str, Figures]] = {}
-    names, several = _told(family), len(family.split_measures)
-    for dimension, value, *sums in fetched(connection, _question(family, dimensions, days, spans)):
-        if dimension == ALL:
-            by_day[int(value)] = dict(zip(names, sums, strict=True))
+    splits: dict[str, dict[str, Told]] = {}
+    names, several = _told(family), len(family.split_measures) + 2
+    for row in fetched(connection, _question(family, dimensions, days, spans)):
+        if row[0] == ALL:
+            _add_to_day(by_day, begin_of(int(row[1])) // LENGTH[Grain.DAY], dict(zip(names, row[2:], strict=True)))
         else:
-            told = zip(names[:several], sums[:several], strict=True)
-            splits.setdefault(dimension, {})[value] = dict(told)
+            splits.setdefault(row[0], {})[row[1]] = row[2:several]
     return by_day, splits
+
+
+def _add_to_day(by_day: dict[int, Figures], day: int, found: Figures) -> None:
+    """Most days are one period; the few hours of the others are added up here, which the database would do for all."""
+    known = by_day.get(day)
+    by_day[day] = found if known is None else {name: known[name] + amount for name, amount in found.items()}
 
 
 def _told(family: Family) -> tuple[str, ...]:
@@ -107,8 +108,8 @@ def _told(family: Family) -> tuple[str, ...]:
 def _question(family: Family, dimensions: Sequence[str], days: Sequence[Span], spans: Sequence[Span]) -> str:
     names = _told(family)
     parts = [
-        f"SELECT '' AS dimension, CAST({DAY} AS TEXT) AS value, {_sums(names)} FROM {{schema}}{family.cells} "
-        f"WHERE dimension = '' AND {within(days)} GROUP BY 2"
+        f"SELECT dimension, CAST(period AS TEXT) AS value, {', '.join(names)} FROM {{schema}}{family.cells} "
+        f"WHERE dimension = '' AND {within(days)}"
     ]
     if dimensions and spans:
         rest = ", NULL" * (len(names) - len(family.split_measures))
@@ -134,6 +135,12 @@ def _sums(measures: Iterable[str]) -> str:
     return ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in measures)
 
 
+FEW_PERIODS = 100
+"""So many periods are named one by one: one search of the index for all of them is planned and done sooner."""
+
+
 def within(spans: Sequence[Span]) -> str:
     """The condition that a period lies in one of `spans`."""
+    if 0 < sum(last - first + 1 for first, last in spans) <= FEW_PERIODS:
+        return f"period IN ({', '.join(str(one) for first, last in spans for one in range(first, last + 1))})"
     return f"({' OR '.join(f'period BETWEEN {first} AND {last}' for first, last in spans) or '1 = 0'})"

@@ -5,6 +5,7 @@ A report reads everything at one moment (one snapshot), so that whole hours and 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from stateful_engine.storage import (
     rollup_upkeep,
     time_limits,
 )
-from stateful_engine.storage.rollup_cells import Figures
+from stateful_engine.storage.rollup_cells import Figures, Told
 from stateful_engine.storage.rollup_marks import Mark, State
 from stateful_engine.storage.rollup_measures import Family
 from stateful_engine.storage.rollup_sql import Where
@@ -83,12 +84,12 @@ class View:
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
         days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, spans=coarse.spans)
+        told = {name: splits.get(name, {}) for name in dimensions}
         for edge in coarse.edges:
-            of_day = days.setdefault(edge.begin // LENGTH[Grain.DAY], {})
-            self._add_edge(edge, of_day, {name: splits.setdefault(name, {}) for name in dimensions})
-        return self._answer(days, splits)
+            self._add_edge(edge, days.setdefault(edge.begin // LENGTH[Grain.DAY], {}), told)
+        return self._answer(days, {name: self._named(split) for name, split in told.items()})
 
-    def _add_edge(self, edge: Edge, into: Figures, splits: Mapping[str, Split]) -> None:
+    def _add_edge(self, edge: Edge, into: Figures, splits: Mapping[str, dict[str, Told]]) -> None:
         """Add the rows at an edge. They are few, so that counting them here beats a statement that can."""
         rows = rollup_sql.rows(self.connection, self.family, edge.begin, edge.end)
         if not rows:
@@ -96,20 +97,24 @@ class View:
         facts = self.family.facts(rows, splits.keys())
         for name, column in facts.measures.items():
             into[name] = into.get(name, 0) + edge.sign * sum(column)
-        told = [(name, facts.measures[name]) for name in self.family.split_measures if name in facts.measures]
+        add, nothing = operator.add if edge.sign > 0 else operator.sub, [0] * len(rows)
+        figures = list(zip(*(facts.measures.get(name, nothing) for name in self.family.split_measures), strict=True))
+        none = (0,) * len(self.family.split_measures)
         for dimension, split in splits.items():
-            for value, indices in _grouped(facts.values.get(dimension, ())).items():
-                known = split.setdefault(value, {})
-                for name, column in told:
-                    amount = sum([column[index] for index in indices])
-                    if amount:
-                        known[name] = known.get(name, 0) + edge.sign * amount
+            for value, found in _summed(facts.values.get(dimension, ()), figures).items():
+                split[value] = tuple(map(add, split.get(value, none), found))
 
     def _answer(self, days: dict[int, Figures], splits: dict[str, Split]) -> Answer:
         nothing = dict.fromkeys(self.family.measures, 0)
         present = {day: {**nothing, **days[day]} for day in sorted(days) if days[day].get("total")}
         total = {name: sum([found[name] for found in present.values()]) for name in nothing}
-        return Answer(total, present, {name: self._shown(split) for name, split in splits.items()})
+        return Answer(total, present, splits)
+
+    def _named(self, split: Mapping[str, Told]) -> Split:
+        """The values that have rows, in order, each with its figures by name."""
+        names = self.family.split_measures
+        total = names.index("total")
+        return {value: dict(zip(names, split[value], strict=True)) for value in sorted(split) if split[value][total]}
 
     def from_rows(self, window: Window, dimensions: tuple[str, ...], only: Where = ("1 = 1", {})) -> Answer:
         """The same, read from the rows alone."""
@@ -121,7 +126,7 @@ class View:
                 days[int(value)] = found
             else:
                 splits.setdefault(dimension, {})[value] = found
-        return self._answer(days, splits)
+        return self._answer(days, {name: self._shown(split) for name, split in splits.items()})
 
     def count_distinct(self, window: Window, column: str, only: Where | None = None) -> int:
         """How many different people or conversations the rows of a window name in `column`."""
@@ -228,10 +233,12 @@ def _view(connection: Connection, families: Sequence[Family], states: Mapping[st
     return View(connection, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
 
 
-def _grouped(values: Iterable[str | None]) -> dict[str, list[int]]:
-    """Where each value stands; rows without one are left out."""
-    found: dict[str, list[int]] = {}
-    for index, value in enumerate(values):
+def _summed(values: Sequence[str | None], figures: Sequence[Told]) -> dict[str, Told]:
+    """The figures of rows added up by the value that each row has; rows without one are left out."""
+    groups: dict[str, list[Told]] = {}
+    for value, row in zip(values, figures, strict=False):
         if value is not None:
-            found.setdefault(value, []).append(index)
-    return found
+            groups.setdefault(value, []).append(row)
+    return {
+        value: rows[0] if len(rows) == 1 else tuple(map(sum, zip(*rows, strict=True))) for value, rows in groups.items()
+    }
