@@ -130,9 +130,14 @@ def _interaction(data: Data) -> str:
     return f"{data['interaction_type']} through {data['interaction_source']}{who}{more}"
 
 
+def _figure(value: Any) -> str:
+    """A price or result without the noise of binary fractions; ids and words as they are."""
+    return formats.price(round(value, 8)) if isinstance(value, float) else str(value)
+
+
 def _journal(data: Data) -> str:
     named = ("ticket", "price", "sl", "tp", "pnl", "r_multiple", "notes")
-    said = ", ".join(f"{name} {data[name]}" for name in named if data.get(name) is not None)
+    said = ", ".join(f"{name} {_figure(data[name])}" for name in named if data.get(name) is not None)
     return f"{data['event']}: {said}" if said else str(data["event"])
 
 

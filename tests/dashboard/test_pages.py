@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask
 
-from stateful_engine import AnalyticsLogger, ChatGPTLogger, RecommendationLogger, get_state_manager
+from stateful_engine import AnalyticsLogger, ChatGPTLogger, JournalRepo, RecommendationLogger, get_state_manager
 from stateful_engine.dashboard import downloads, listings, system
 from stateful_engine.dashboard.pages import PAGES, Page
 from stateful_engine.domain import clock as house_clock
@@ -222,6 +222,15 @@ def test_a_download_ends_at_its_limit(board, reader, monkeypatch):
     monkeypatch.setattr(listings, "MOST_DOWNLOAD_ROWS", 3)
     stage.fill(board, signals=6)
     assert len(rows_of(reader.get("/state/downloads/signals.csv").text)) == 3
+
+
+def test_order_events_are_told_without_the_noise_of_binary_fractions(board, reader):
+    with board.app_context():
+        signal_id = get_state_manager().save_signal_history(signal_data(), durable=True)
+        JournalRepo().log_event(
+            "trade_closed", signal_id=signal_id, ticket=2077969, pnl=-0.1 - 0.2, r_multiple=1.5 + 3e-14
+        )
+    assert "trade_closed: ticket 2077969, pnl −0.3, r_multiple 1.5" in words(reader.get(f"/state/signals/{signal_id}"))
 
 
 def test_a_signal_tells_its_story_in_the_order_of_time(played):
