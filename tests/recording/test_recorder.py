@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal as signals_of_the_system
@@ -350,24 +349,23 @@ def test_threads_that_fork_at_once_do_not_wait_for_each_other_for_ever(
         assert recorder.flush(SOON)
 
 
-def test_a_child_that_was_forked_without_a_word_to_python_stores_its_records(
-    recorder: Recorder, database: Database
+def test_a_child_that_was_forked_without_a_word_to_us_stores_its_records(
+    recorder: Recorder, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Servers that are written in C fork without the hooks that Python runs around `os.fork`."""
     recorder.record(signals("sig_before"))
     assert recorder.flush(SOON)
-    pid = ctypes.PyDLL(None).fork()
-    if pid == 0:
-        try:
-            database.after_fork()
-            recorder.record(signals("sig_child"))
-            # Not flushed: a host that only records must have a writer too.
-            deadline = time.monotonic() + SOON
-            while recorder.status().pending_records and time.monotonic() < deadline:
-                time.sleep(0.01)
-        finally:
-            os.kill(os.getpid(), signals_of_the_system.SIGKILL)
-    os.waitpid(pid, 0)
+
+    def work() -> None:
+        recorder.record(signals("sig_child"))
+        # Not flushed: a host that only records must have a writer too.
+        deadline = time.monotonic() + SOON
+        while recorder.status().pending_records and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorder, "_after_fork_in_child", lambda: None)
+        in_child(work)
     assert stored_ids(database) == ["sig_before", "sig_child"]
 
 
