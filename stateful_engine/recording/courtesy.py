@@ -2,8 +2,9 @@
 
 A thread that wants the interpreter waits until its holder lets go of it, or has had its full 5 ms. So the writer lets
 go after each record while requests keep coming. While there is no processor time to spare, it sleeps longer and longer:
-a burst is served at the host's own speed and stored behind it. Once a sixteenth of the spool's room is taken the writer
-only takes breath, so that a host under load all day does not run into `STATEFUL_SPOOL_MAX_BYTES`.
+a burst is served at the host's own speed and stored behind it. Once a 32nd of the spool's room is taken, which takes a
+few seconds to store, the writer only takes breath: so nobody who waits for it waits long, and a host under load all day
+does not run into `STATEFUL_SPOOL_MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ FULL = 0.75
 PUSHED_OFF = 50
 """How often in a second the system takes the processor away from a process that others compete with."""
 
-ROOM = 1 / 16
+ROOM = 1 / 32
 """The share of the spool's room up to which requests come first."""
 
 

