@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
 from stateful_engine.domain.periods import LENGTH, STRIDE, Grain, Span, begin_of, factor, floor_to, period_of
-from stateful_engine.storage.rollup_measures import ALL, Cells, Family, merge
+from stateful_engine.storage.rollup_measures import ALL, FAMILIES, Cells, Family, merge
 from stateful_engine.storage.rollup_sql import fetched, run
 
 Figures = dict[str, int]
 """Figures by measure."""
 
+K = TypeVar("K", str, int)
+
 Told = tuple[int, ...]
-"""What reports say of a value: the figures of a family's `split_measures`, in their order."""
+"""Figures in the order of `told`; those of a value of a dimension end with the family's `split_measures`."""
 
 _KEYS = ("dimension", "period", "value")
 
@@ -78,35 +82,41 @@ HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"
 
 def read(
     connection: Connection, family: Family, dimensions: Sequence[str], *, days: Sequence[Span], spans: Sequence[Span]
-) -> tuple[dict[int, Figures], dict[str, dict[str, Told]]]:
+) -> tuple[dict[int, Told], dict[str, dict[str, Told]]]:
     """All measures of whole periods by day, and what reports say of the values of dimensions, in one question.
 
     `days` are periods of a day or less, `spans` any.
     """
-    by_day: dict[int, Figures] = {}
-    splits: dict[str, dict[str, Told]] = {}
-    names, several = _told(family), len(family.split_measures) + 2
-    for row in fetched(connection, _question(family, dimensions, days, spans)):
+    by_day: dict[int, Told] = {}
+    splits: dict[str, dict[str, Told]] = {name: {} for name in dimensions}
+    several = len(family.split_measures) + 2
+    for row in fetched(connection, _question(family.source, tuple(dimensions), tuple(days), tuple(spans))):
         if row[0] == ALL:
-            _add_to_day(by_day, begin_of(int(row[1])) // LENGTH[Grain.DAY], dict(zip(names, row[2:], strict=True)))
+            add_to(by_day, begin_of(int(row[1])) // LENGTH[Grain.DAY], row[2:])
         else:
-            splits.setdefault(row[0], {})[row[1]] = row[2:several]
+            splits[row[0]][row[1]] = row[2:several]
     return by_day, splits
 
 
-def _add_to_day(by_day: dict[int, Figures], day: int, found: Figures) -> None:
-    """Most days are one period; the few hours of the others are added up here, which the database would do for all."""
-    known = by_day.get(day)
-    by_day[day] = found if known is None else {name: known[name] + amount for name, amount in found.items()}
+def add_to(into: dict[K, Told], key: K, figures: Told, sign: int = 1) -> None:
+    """Add figures to those of a key, or with `sign` -1 take them away."""
+    known = into.get(key)
+    if known is None:
+        into[key] = figures if sign > 0 else tuple(map(operator.neg, figures))
+    else:
+        into[key] = tuple(map(operator.add if sign > 0 else operator.sub, known, figures))
 
 
-def _told(family: Family) -> tuple[str, ...]:
+def told(family: Family) -> tuple[str, ...]:
     """The measures, those that reports say of values first."""
     return tuple(dict.fromkeys((*family.split_measures, *family.measures)))
 
 
-def _question(family: Family, dimensions: Sequence[str], days: Sequence[Span], spans: Sequence[Span]) -> str:
-    names = _told(family)
+@lru_cache(maxsize=64)
+def _question(source: str, dimensions: tuple[str, ...], days: tuple[Span, ...], spans: tuple[Span, ...]) -> str:
+    """Made once, as the periods of a report stay the same for an hour."""
+    family = FAMILIES[source]
+    names = told(family)
     parts = [
         f"SELECT dimension, CAST(period AS TEXT) AS value, {', '.join(names)} FROM {{schema}}{family.cells} "
         f"WHERE dimension = '' AND {within(days)}"
@@ -121,14 +131,13 @@ def _question(family: Family, dimensions: Sequence[str], days: Sequence[Span], s
     return " UNION ALL ".join(parts)
 
 
-def read_hours_of_week(connection: Connection, family: Family, spans: Sequence[Span]) -> dict[int, Figures]:
+def read_hours_of_week(connection: Connection, family: Family, spans: Sequence[Span]) -> dict[int, Told]:
     """What reports say of whole hours, added up by the hour of the week."""
-    measures = family.split_measures
     statement = (
-        f"SELECT {HOUR_OF_WEEK}, {_sums(measures)} FROM {{schema}}{family.cells} "
+        f"SELECT {HOUR_OF_WEEK}, {_sums(family.split_measures)} FROM {{schema}}{family.cells} "
         f"WHERE dimension = '' AND {within(spans)} GROUP BY 1"
     )
-    return {row[0]: dict(zip(measures, row[1:], strict=True)) for row in fetched(connection, statement)}
+    return {row[0]: row[1:] for row in fetched(connection, statement)}
 
 
 def _sums(measures: Iterable[str]) -> str:

@@ -5,7 +5,6 @@ A report reads everything at one moment (one snapshot), so that whole hours and 
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -84,37 +83,27 @@ class View:
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
         days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, spans=coarse.spans)
-        told = {name: splits.get(name, {}) for name in dimensions}
         for edge in coarse.edges:
-            self._add_edge(edge, days.setdefault(edge.begin // LENGTH[Grain.DAY], {}), told)
-        return self._answer(days, {name: self._named(split) for name, split in told.items()})
+            self._add_edge(edge, days, edge.begin // LENGTH[Grain.DAY], splits)
+        told, of_values = rollup_cells.told(self.family), self.family.split_measures
+        return self._answer(_named(days, told), {name: _named(split, of_values) for name, split in splits.items()})
 
-    def _add_edge(self, edge: Edge, into: Figures, splits: Mapping[str, dict[str, Told]]) -> None:
+    def _add_edge(self, edge: Edge, into: dict[int, Told], key: int, splits: Mapping[str, dict[str, Told]]) -> None:
         """Add the rows at an edge. They are few, so that counting them here beats a statement that can."""
         rows = rollup_sql.rows(self.connection, self.family, edge.begin, edge.end)
         if not rows:
             return
-        facts = self.family.facts(rows, splits.keys())
-        for name, column in facts.measures.items():
-            into[name] = into.get(name, 0) + edge.sign * sum(column)
-        add, nothing = operator.add if edge.sign > 0 else operator.sub, [0] * len(rows)
-        figures = list(zip(*(facts.measures.get(name, nothing) for name in self.family.split_measures), strict=True))
-        none = (0,) * len(self.family.split_measures)
+        facts, nothing = self.family.facts(rows, splits.keys()), [0] * len(rows)
+        columns = [facts.measures.get(name, nothing) for name in rollup_cells.told(self.family)]
+        rollup_cells.add_to(into, key, tuple(map(sum, columns)), edge.sign)
+        figures = list(zip(*columns[: len(self.family.split_measures)], strict=True))
         for dimension, split in splits.items():
             for value, found in _summed(facts.values.get(dimension, ()), figures).items():
-                split[value] = tuple(map(add, split.get(value, none), found))
+                rollup_cells.add_to(split, value, found, edge.sign)
 
     def _answer(self, days: dict[int, Figures], splits: dict[str, Split]) -> Answer:
-        nothing = dict.fromkeys(self.family.measures, 0)
-        present = {day: {**nothing, **days[day]} for day in sorted(days) if days[day].get("total")}
-        total = {name: sum([found[name] for found in present.values()]) for name in nothing}
-        return Answer(total, present, splits)
-
-    def _named(self, split: Mapping[str, Told]) -> Split:
-        """The values that have rows, in order, each with its figures by name."""
-        names = self.family.split_measures
-        total = names.index("total")
-        return {value: dict(zip(names, split[value], strict=True)) for value in sorted(split) if split[value][total]}
+        total = {name: sum([found[name] for found in days.values()]) for name in self.family.measures}
+        return Answer(total, days, splits)
 
     def from_rows(self, window: Window, dimensions: tuple[str, ...], only: Where = ("1 = 1", {})) -> Answer:
         """The same, read from the rows alone."""
@@ -126,7 +115,8 @@ class View:
                 days[int(value)] = found
             else:
                 splits.setdefault(dimension, {})[value] = found
-        return self._answer(days, {name: self._shown(split) for name, split in splits.items()})
+        in_order = {day: days[day] for day in sorted(days)}
+        return self._answer(in_order, {name: self._shown(split) for name, split in splits.items()})
 
     def count_distinct(self, window: Window, column: str, only: Where | None = None) -> int:
         """How many different people or conversations the rows of a window name in `column`."""
@@ -143,8 +133,8 @@ class View:
         covered = self._cover(window, Grain.HOUR)
         hours = rollup_cells.read_hours_of_week(self.connection, self.family, covered.spans)
         for edge in covered.edges:
-            self._add_edge(edge, hours.setdefault((edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {}), {})
-        return self._shown(hours)
+            self._add_edge(edge, hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {})
+        return _named(hours, self.family.split_measures)
 
     def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
         """The values that have rows, in order, each with all that reports say of it, and nothing else."""
@@ -231,6 +221,12 @@ def _view(connection: Connection, families: Sequence[Family], states: Mapping[st
     first = states[families[0].source]
     revision = sum(state.mark.changes for state in states.values() if state.mark is not None)
     return View(connection, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
+
+
+def _named(cells: Mapping[K, Told], names: Sequence[str]) -> dict[K, Figures]:
+    """The keys that have rows, in order, each with its figures by name."""
+    total = names.index("total")
+    return {key: dict(zip(names, cells[key], strict=False)) for key in sorted(cells) if cells[key][total]}
 
 
 def _summed(values: Sequence[str | None], figures: Sequence[Told]) -> dict[str, Told]:
