@@ -36,11 +36,14 @@ Cells = dict[tuple[str, int, str], dict[str, int]]
 """Figures by dimension, period and value."""
 
 
+Columns = Callable[[str], Sequence[Any]]
+"""What rows hold in a column, one value for each; None where a row does not say."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Columns of what rows say: their hours, a value by dimension (None: no cell there), and figures by measure."""
+    """Columns of what rows say: a value by dimension (None: no cell there), and figures by measure."""
 
-    hours: list[int]
     values: dict[str, Column]
     measures: dict[str, list[int]]
 
@@ -53,7 +56,7 @@ class Family:
     cells: str
     dimensions: tuple[str, ...]
     measures: tuple[str, ...]
-    facts: Callable[[Sequence[Row], Collection[str]], Facts]
+    facts: Callable[[Columns, Collection[str]], Facts]
     """What rows say, with the values of some dimensions."""
 
     split_measures: tuple[str, ...]
@@ -63,12 +66,11 @@ class Family:
     """Kinds of sets by the column that names their members."""
 
 
-def _signal_facts(rows: Sequence[Row], wanted: Collection[str]) -> Facts:
-    created = [moment_of(row["created_at"]) for row in rows]
-    outcomes = [str(row.get("outcome") or _PENDING) for row in rows]
-    confidences = [amounts.units(row.get("confidence"), amounts.MAX_CONFIDENCE) for row in rows]
-    executed = [bool(row.get("is_executed")) for row in rows]
-    values: dict[str, Column] = {name: _labels(rows, name) for name in _TEXTS if name in wanted}
+def _signal_facts(rows: Columns, wanted: Collection[str]) -> Facts:
+    outcomes = [str(outcome or _PENDING) for outcome in rows("outcome")]
+    confidences = _units(rows("confidence"), amounts.MAX_CONFIDENCE)
+    executed = [bool(flag) for flag in rows("is_executed")]
+    values: dict[str, Column] = {name: _labels(rows(name)) for name in _TEXTS if name in wanted}
     if "confidence" in wanted:
         values["confidence"] = [
             NOTHING if amount is None else str(amounts.confidence_bin(amount)) for amount in confidences
@@ -76,10 +78,10 @@ def _signal_facts(rows: Sequence[Row], wanted: Collection[str]) -> Facts:
     if "executed" in wanted:
         values["executed"] = ["1" if flag else "0" for flag in executed]
     if "pair" in wanted:
-        both = (values.get(name) or _labels(rows, name) for name in ("symbol", "timeframe"))
+        both = (values.get(name) or _labels(rows(name)) for name in ("symbol", "timeframe"))
         values["pair"] = [SEPARATOR.join(pair) for pair in zip(*both, strict=True)]
     measures = {
-        "total": [1] * len(rows),
+        "total": [1] * len(outcomes),
         "executed": [int(flag) for flag in executed],
         "confidence_n": [int(amount is not None) for amount in confidences],
         "confidence": [amount or 0 for amount in confidences],
@@ -87,7 +89,7 @@ def _signal_facts(rows: Sequence[Row], wanted: Collection[str]) -> Facts:
     if any(outcome != _PENDING for outcome in outcomes):
         closed = _add_results(rows, outcomes, measures)
         _add_ends(rows, closed, values, measures, wanted=wanted)
-    return Facts(_hours(created), values, measures)
+    return Facts(values, measures)
 
 
 _PENDING = Outcome.PENDING.value
@@ -95,25 +97,31 @@ _ENDS = tuple(word.value for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEV
 _TEXTS = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
 
 
-def _labels(rows: Sequence[Row], name: str) -> Column:
-    return [label(row.get(name)) for row in rows]
+def _labels(texts: Sequence[Any], longest: int = LONGEST) -> Column:
+    return [label(text, longest) for text in texts]
 
 
-def _add_results(rows: Sequence[Row], outcomes: list[str], measures: dict[str, list[int]]) -> list[bool]:
+def _units(values: Sequence[Any], limit: float, unit: int = amounts.MICRO) -> list[int | None]:
+    """As `amounts.units`, once for each different value: confidences, targets and stops repeat themselves."""
+    known = {value: amounts.units(value, limit, unit) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _add_results(rows: Columns, outcomes: list[str], measures: dict[str, list[int]]) -> list[bool]:
     """How signals ended and what they brought; returns which are closed."""
     for word in _ENDS:
         measures[word.lower()] = [int(outcome == word) for outcome in outcomes]
-    doubtful = [bool(row.get("ambiguous")) for row in rows]
+    doubtful = [bool(flag) for flag in rows("ambiguous")]
     for name in ("win", "loss"):
         measures[f"ambiguous_{name}"] = [int(a and b) for a, b in zip(measures[name], doubtful, strict=True)]
     closed = [bool(sum(ends)) for ends in zip(measures["win"], measures["loss"], measures["breakeven"], strict=True)]
-    _add_amounts(measures, "pnl", rows, closed, column="pnl_percentage", limit=amounts.MAX_PERCENT)
-    _add_amounts(measures, "r", rows, closed, column="r_multiple", limit=amounts.MAX_R)
+    _add_amounts(measures, "pnl", rows("pnl_percentage"), closed, limit=amounts.MAX_PERCENT)
+    _add_amounts(measures, "r", rows("r_multiple"), closed, limit=amounts.MAX_R)
     return closed
 
 
 def _add_ends(
-    rows: Sequence[Row],
+    rows: Columns,
     closed: list[bool],
     values: dict[str, Column],
     measures: Mapping[str, list[int]],
@@ -122,66 +130,70 @@ def _add_ends(
 ) -> None:
     """When signals ended, with how much R, and whether their confidence was right."""
     if "closed_on" in wanted or "executed_on" in wanted:
-        days = [_closing_day(row) if ended else None for row, ended in zip(rows, closed, strict=True)]
+        days = _closing_days(rows, closed)
         values["closed_on"] = days
-        values["executed_on"] = [day if row.get("is_executed") else None for row, day in zip(rows, days, strict=True)]
+        values["executed_on"] = [day if flag else None for flag, day in zip(rows("is_executed"), days, strict=True)]
     if "r_bin" in wanted:
         values["r_bin"] = [
             str(amounts.r_bin(amount)) if known else None
             for amount, known in zip(measures["r"], measures["r_n"], strict=True)
         ]
     if "forecast" in wanted:
+        said = zip(rows("confidence"), rows("source_engine"), rows("ai_model"), strict=True)
         values["forecast"] = [
-            _forecast(row) if win or loss else None
-            for row, win, loss in zip(rows, measures["win"], measures["loss"], strict=True)
+            _forecast(*row) if win or loss else None
+            for row, win, loss in zip(said, measures["win"], measures["loss"], strict=True)
         ]
 
 
 def _add_amounts(
-    measures: dict[str, list[int]], name: str, rows: Sequence[Row], closed: Sequence[bool], *, column: str, limit: int
+    measures: dict[str, list[int]], name: str, values: Sequence[Any], closed: Sequence[bool], *, limit: int
 ) -> None:
-    found = [amounts.units(row.get(column), limit) if ended else None for row, ended in zip(rows, closed, strict=True)]
-    squares = [amounts.square(amount or 0) for amount in found]
+    found = _units([value if ended else None for value, ended in zip(values, closed, strict=True)], limit)
+    squares = {amount: amounts.square(amount or 0) for amount in set(found)}
     measures[f"{name}_n"] = [int(amount is not None) for amount in found]
     measures[name] = [amount or 0 for amount in found]
     measures[f"{name}_gain"] = [max(amount or 0, 0) for amount in found]
-    measures[f"{name}_square_high"] = [high for high, _ in squares]
-    measures[f"{name}_square_low"] = [low for _, low in squares]
+    measures[f"{name}_square_high"] = [squares[amount][0] for amount in found]
+    measures[f"{name}_square_low"] = [squares[amount][1] for amount in found]
 
 
-def _closing_day(row: Row) -> str:
-    moment = row["created_at"] if row.get("closed_at") is None else row["closed_at"]
-    return str(moment_of(moment) // LENGTH[Grain.DAY])
+def _closing_days(rows: Columns, closed: Sequence[bool]) -> list[str | None]:
+    """The days, since the epoch, on which closed signals ended; those that do not say when, on which they were made."""
+    ends = rows("closed_at")
+    if None in ends:
+        ends = [made if end is None else end for end, made in zip(ends, rows("created_at"), strict=True)]
+    length = LENGTH[Grain.DAY]
+    return [str(moment_of(end) // length) if ended else None for end, ended in zip(ends, closed, strict=True)]
 
 
-def _forecast(row: Row) -> str | None:
+def _forecast(confidence: Any, engine: Any, model: Any) -> str | None:
     """Confidence, engine and model of a signal that won or lost, as one value; None without a confidence."""
-    amount = amounts.units(row.get("confidence"), 100)
+    amount = amounts.units(confidence, 100)
     if amount is None or amount < 0:
         return None
-    return SEPARATOR.join((str(amount), label(row.get("source_engine")), label(row.get("ai_model"))))
+    return SEPARATOR.join((str(amount), label(engine), label(model)))
 
 
-def _query_facts(rows: Sequence[Row], _: Collection[str]) -> Facts:
-    created = [moment_of(row["created_at"]) for row in rows]
-    latencies = [amounts.units(row.get("processing_time_ms"), amounts.MAX_MILLISECONDS, 1000) for row in rows]
+def _query_facts(rows: Columns, _: Collection[str]) -> Facts:
+    latencies = _units(rows("processing_time_ms"), amounts.MAX_MILLISECONDS, 1000)
     values: dict[str, Column] = {
-        "endpoint": [label(row.get("endpoint"), SHORT_TEXT) for row in rows],
-        "status": [_whole_text(row.get("response_status")) for row in rows],
-        "model": [label(row.get("ai_model_used")) for row in rows],
+        "endpoint": _labels(rows("endpoint"), SHORT_TEXT),
+        "status": [_whole_text(status) for status in rows("response_status")],
+        "model": _labels(rows("ai_model_used")),
         "latency": [None if amount is None else amounts.latency_bin(amount) for amount in latencies],
     }
     measures = {
-        "total": [1] * len(rows),
-        "successful": [int(_is_successful(row.get("is_successful"))) for row in rows],
+        "total": [1] * len(latencies),
+        "successful": [int(_is_successful(flag)) for flag in rows("is_successful")],
         "latency_n": [int(amount is not None) for amount in latencies],
         "latency": [amount or 0 for amount in latencies],
     }
-    _add_known(measures, "tokens", [_tokens(row.get("tokens_used")) for row in rows])
-    _add_known(measures, "cost", [amounts.units(row.get("cost_usd"), amounts.MAX_COST, amounts.NANO) for row in rows])
+    _add_known(measures, "tokens", [_tokens(count) for count in rows("tokens_used")])
+    _add_known(measures, "cost", _units(rows("cost_usd"), amounts.MAX_COST, amounts.NANO))
     for name in ("prompt_tokens", "completion_tokens"):
-        measures[name] = [_tokens(row.get(name)) or 0 for row in rows]
-    return Facts(_hours(created), values, measures)
+        measures[name] = [_tokens(count) or 0 for count in rows(name)]
+    return Facts(values, measures)
 
 
 def _is_successful(value: Any) -> bool:
@@ -203,13 +215,9 @@ def _whole_text(value: Any) -> str:
     return NOTHING if number is None else str(number)
 
 
-def _interaction_facts(rows: Sequence[Row], _: Collection[str]) -> Facts:
-    created = [moment_of(row["created_at"]) for row in rows]
-    values = {
-        "type": [label(row.get("interaction_type")) for row in rows],
-        "source": [label(row.get("interaction_source")) for row in rows],
-    }
-    return Facts(_hours(created), values, {"total": [1] * len(rows)})
+def _interaction_facts(rows: Columns, _: Collection[str]) -> Facts:
+    values = {"type": _labels(rows("interaction_type")), "source": _labels(rows("interaction_source"))}
+    return Facts(values, {"total": [1] * len(values["type"])})
 
 
 SIGNALS = Family(
@@ -254,11 +262,12 @@ FAMILIES = {family.source: family for family in (SIGNALS, QUERIES, INTERACTIONS)
 
 def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
     """What `rows` amount to, by hour; with `sign` -1 what their going takes away."""
-    facts = family.facts(rows, family.dimensions)
+    facts = family.facts(lambda name: [row.get(name) for row in rows], family.dimensions)
+    hours = _hours([moment_of(row["created_at"]) for row in rows])
     measures = {name: column for name, column in facts.measures.items() if any(column)}
     cells: Cells = {}
     for dimension, values in ((ALL, [ALL] * len(rows)), *facts.values.items()):
-        for (hour, value), indices in _groups(facts.hours, values).items():
+        for (hour, value), indices in _groups(hours, values).items():
             cells[dimension, hour, value] = {
                 name: sign * sum(column if len(indices) == len(column) else [column[index] for index in indices])
                 for name, column in measures.items()

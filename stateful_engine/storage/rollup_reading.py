@@ -90,10 +90,11 @@ class View:
 
     def _add_edge(self, edge: Edge, into: dict[int, Told], key: int, splits: Mapping[str, dict[str, Told]]) -> None:
         """Add the rows at an edge. They are few, so that counting them here beats a statement that can."""
-        rows = rollup_sql.rows(self.connection, self.family, edge.begin, edge.end)
+        rows = rollup_sql.columns(self.connection, self.family, edge.begin, edge.end)
         if not rows:
             return
-        facts, nothing = self.family.facts(rows, splits.keys()), [0] * len(rows)
+        facts = self.family.facts(rows.__getitem__, splits.keys())
+        nothing = [0] * len(facts.measures["total"])
         columns = [facts.measures.get(name, nothing) for name in rollup_cells.told(self.family)]
         rollup_cells.add_to(into, key, tuple(map(sum, columns)), edge.sign)
         figures = list(zip(*columns[: len(self.family.split_measures)], strict=True))

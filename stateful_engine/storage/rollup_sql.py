@@ -57,15 +57,17 @@ def ends(connection: Connection, family: Family) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def rows(connection: Connection, family: Family, begin: int, end: int) -> list[dict[str, Any]]:
-    """The rows of a short time as `rollup_measures.cells_of` takes them."""
+def columns(connection: Connection, family: Family, begin: int, end: int) -> dict[str, tuple[Any, ...]]:
+    """The rows of a short time by column, as the `facts` of a family take them; nothing when there are none.
+
+    What has no end says when it was made, so that the times of making need not be read.
+    """
     sql = Sql(connection.dialect.name)
-    times = ("created_at", "closed_at")
-    columns = ", ".join(sql.moment(name) if name in times else name for name in counted_columns(family))
-    names = counted_columns(family)
+    names = [name for name in counted_columns(family) if name != "created_at"]
+    made = ", ".join(sql.moment("coalesce(closed_at, created_at)") if name == "closed_at" else name for name in names)
     condition = f"created_at >= {sql.literal(begin)} AND created_at < {sql.literal(end)}"
-    found = fetched(connection, f"SELECT {columns} FROM {{schema}}{family.source} WHERE {condition}")
-    return [dict(zip(names, row, strict=True)) for row in found]
+    found = fetched(connection, f"SELECT {made} FROM {{schema}}{family.source} WHERE {condition}")
+    return dict(zip(names, zip(*found, strict=True), strict=True)) if found else {}
 
 
 def cells_statement(connection: Connection, family: Family, where: Where) -> str:
