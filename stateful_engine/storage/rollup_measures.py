@@ -98,7 +98,14 @@ _TEXTS = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_
 
 
 def _labels(texts: Sequence[Any], longest: int = LONGEST) -> Column:
-    return [label(text, longest) for text in texts]
+    """As `label`, once for each different text: those of a column are few."""
+    if not _PLAIN.issuperset(map(type, texts)):
+        return [label(text, longest) for text in texts]
+    known = {text: label(text, longest) for text in set(texts)}
+    return [known[text] for text in texts]
+
+
+_PLAIN = frozenset((str, type(None)))
 
 
 def _units(values: Sequence[Any], limit: float, unit: int = amounts.MICRO) -> list[int | None]:
@@ -164,7 +171,9 @@ def _closing_days(rows: Columns, closed: Sequence[bool]) -> list[str | None]:
     if None in ends:
         ends = [made if end is None else end for end, made in zip(ends, rows("created_at"), strict=True)]
     length = LENGTH[Grain.DAY]
-    return [str(moment_of(end) // length) if ended else None for end, ended in zip(ends, closed, strict=True)]
+    days = [moment_of(end) // length if ended else None for end, ended in zip(ends, closed, strict=True)]
+    texts = {day: None if day is None else str(day) for day in set(days)}
+    return [texts[day] for day in days]
 
 
 def _forecast(confidence: Any, engine: Any, model: Any) -> str | None:
