@@ -90,7 +90,7 @@ def test_the_same_spool_replayed_again_and_again_changes_nothing(
 ) -> None:
     away = Recorder(Database(NOBODY), settings, Guard())
     accepted = record_in_threads(away, "once")
-    away.close(1.0)
+    away.close(SOON)
     copy = tmp_path / "copy"
     shutil.copytree(settings.spool_dir, copy)
     seen = []
