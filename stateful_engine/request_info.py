@@ -16,6 +16,7 @@ from uuid import UUID
 import orjson
 from werkzeug.exceptions import HTTPException
 
+from stateful_engine.domain.recent import Recent
 from stateful_engine.domain.redaction import is_secret, redact, redact_text
 from stateful_engine.domain.vocabulary import InteractionSource
 from stateful_engine.installation import people_of
@@ -212,7 +213,7 @@ def _parameters(request: Request, keys: frozenset[str], *, may_read: bool) -> tu
     return params, _storable(params, keys)
 
 
-_harmless: dict[tuple[str, frozenset[str]], dict[str, Any]] = {}
+_harmless: Recent[tuple[str, frozenset[str]], dict[str, Any]] = Recent(KNOWN_QUERIES)
 """Parameters by the query string that they were read from, where nothing in them had to be redacted."""
 
 
@@ -224,9 +225,7 @@ def _of_query_alone(query: str, request: Request, keys: frozenset[str]) -> tuple
     params = _query_parameters(query, request)
     storable = _storable(params, keys)
     if params == storable and len(query) <= MAX_KNOWN_QUERY:
-        if len(_harmless) >= KNOWN_QUERIES:
-            _harmless.clear()
-        _harmless[query, keys] = params
+        _harmless.keep((query, keys), params)
     return params, storable
 
 

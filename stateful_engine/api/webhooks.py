@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field, StringConstraints
 
 from stateful_engine.api import fields
-from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter
+from stateful_engine.api.contract import Answer, Call, Handler, Nothing, Operation, PathParameter
 from stateful_engine.api.memory import Record
 from stateful_engine.api.schemas import Body, Envelope
 from stateful_engine.domain.vocabulary import Scope, WebhookEvent
@@ -86,6 +86,26 @@ def _of(runtime: Runtime) -> Webhooks:
     return Webhooks(runtime.database, runtime.settings)
 
 
+def _change(verb: str, handler: Handler, *, summary: str, description: str) -> Operation:
+    """An operation that does something to one webhook."""
+    return Operation(
+        name=f"{verb}Webhook",
+        method="POST",
+        path=f"{ONE}/{verb}",
+        summary=summary,
+        description=description,
+        scope=Scope.ADMIN,
+        handler=handler,
+        body_model=ChangeBody,
+        response_model=WebhookReply,
+        path_parameters=(ENDPOINT_ID,),
+        statuses=(404,),
+        consequential=True,
+        in_actions=False,
+        tag="webhooks",
+    )
+
+
 OPERATIONS = (
     Operation(
         name="createWebhook",
@@ -114,36 +134,16 @@ OPERATIONS = (
         in_actions=False,
         tag="webhooks",
     ),
-    Operation(
-        name="enableWebhook",
-        method="POST",
-        path=f"{ONE}/enable",
+    _change(
+        "enable",
+        enable,
         summary="Call a webhook again",
         description="Calls a webhook again that had failed too often.",
-        scope=Scope.ADMIN,
-        handler=enable,
-        body_model=ChangeBody,
-        response_model=WebhookReply,
-        path_parameters=(ENDPOINT_ID,),
-        statuses=(404,),
-        consequential=True,
-        in_actions=False,
-        tag="webhooks",
     ),
-    Operation(
-        name="removeWebhook",
-        method="POST",
-        path=f"{ONE}/remove",
+    _change(
+        "remove",
+        remove,
         summary="Remove a webhook",
         description="Forgets a webhook and the messages that were still to be sent to it.",
-        scope=Scope.ADMIN,
-        handler=remove,
-        body_model=ChangeBody,
-        response_model=WebhookReply,
-        path_parameters=(ENDPOINT_ID,),
-        statuses=(404,),
-        consequential=True,
-        in_actions=False,
-        tag="webhooks",
     ),
 )

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from stateful_engine.domain.recent import Recent
+
 # Slots that most dicts leave empty; a dict's `Shape.rare` lets a reader pass by them all at once.
 _RARE = frozenset(
     "smc indicators analysis market engine ai_model prompt_version client_ref external_id strength keep "
@@ -155,7 +157,7 @@ def _places() -> dict[str, dict[str, int]]:
 
 
 PLACES = _places()
-_shapes: dict[tuple[object, ...], Shape] = {}
+_shapes: Recent[tuple[object, ...], Shape] = Recent(_REMEMBERED)
 
 
 def shape_of(fields: Mapping[object, object]) -> Shape:
@@ -179,6 +181,4 @@ def _remember(keys: tuple[object, ...], shape: Shape) -> None:
     """Keep a shape for the next body of its kind; bodies with endless or ever new keys must not fill the memory."""
     if len(keys) > _REMEMBERED_KEYS or any(len(str(key)) > _REMEMBERED_KEY_LENGTH for key in keys):
         return
-    if len(_shapes) >= _REMEMBERED:
-        _shapes.clear()
-    _shapes[keys] = shape
+    _shapes.keep(keys, shape)

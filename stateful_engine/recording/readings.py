@@ -11,6 +11,7 @@ import orjson
 
 from stateful_engine.domain.cleanliness import keys_are_clean, texts_are_clean
 from stateful_engine.domain.extraction import extract
+from stateful_engine.domain.recent import Recent
 from stateful_engine.installation import people_of
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Reading:
         self.value = value
         self._given = value if given is None else given
         self.is_clean = is_clean
-        self._signals: dict[bytes, tuple[ExtractedSignal, ...]] = {}
+        self._signals: Recent[bytes, tuple[ExtractedSignal, ...]] = Recent(KEPT)
 
     def signal(self, request: Any, mapping: Any) -> ExtractedSignal | None:
         """The first signal in the body, for a request with these parameters; None when there is none."""
@@ -45,10 +46,8 @@ class Reading:
             found = extract(self.value, request=request, mapping=mapping).signals
             if not found and self._given is not self.value:
                 found = extract(self._given, request=request, mapping=mapping).signals
-            if len(self._signals) >= KEPT:
-                self._signals.clear()
             if len(question) <= MAX_KEPT_BYTES:
-                self._signals[question] = found
+                self._signals.keep(question, found)
         return found[0] if found else None
 
 
@@ -61,7 +60,7 @@ class Readings:
     def __init__(self, settings: Settings) -> None:
         self._secret_keys = settings.redact
         self._people = people_of(settings)
-        self._kept: dict[bytes, Reading] = {}
+        self._kept: Recent[bytes, Reading] = Recent(KEPT)
 
     def of(self, body: bytes | None) -> Reading:
         """What `body` says."""
@@ -72,9 +71,7 @@ class Readings:
             return known
         reading = self._read(body)
         if len(body) <= MAX_KEPT_BYTES:
-            if len(self._kept) >= KEPT:
-                self._kept.clear()
-            self._kept[body] = reading
+            self._kept.keep(body, reading)
         return reading
 
     def _read(self, body: bytes) -> Reading:

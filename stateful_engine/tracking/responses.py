@@ -14,6 +14,7 @@ import orjson
 from werkzeug.datastructures import Headers
 from werkzeug.wrappers import Response as BaseResponse
 
+from stateful_engine.domain.recent import Recent
 from stateful_engine.domain.redaction import clean_json
 
 if TYPE_CHECKING:
@@ -104,13 +105,11 @@ def parsed(status: int, data: bytes | None) -> Answer:
     except orjson.JSONDecodeError:
         return _leniently_parsed(status, data)
     if len(data) <= MAX_RECENT_BYTES:
-        if len(_recent) >= RECENT_BODIES:
-            _recent.clear()
-        _recent[data] = answer
+        _recent.keep(data, answer)
     return answer
 
 
-_recent: dict[bytes, Answer] = {}
+_recent: Recent[bytes, Answer] = Recent(RECENT_BODIES)
 """Answers by their bytes, for reading only: until a candle closes, most hosts give the same one to everybody."""
 
 

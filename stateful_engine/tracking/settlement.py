@@ -10,6 +10,7 @@ import orjson
 
 from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import ExtractedSignal, extract, extract_one, located
+from stateful_engine.domain.recent import Recent
 from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.errors import InvalidInputError, SpoolFullError
 from stateful_engine.installation import people_of
@@ -154,7 +155,7 @@ def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answ
 Places = tuple[int, bool]
 """How many signals there are in a body, and whether its shape is known."""
 
-_recent: dict[bytes, Places] = {}
+_recent: Recent[bytes, Places] = Recent(RECENT_BODIES)
 """By the bytes of bodies that are likely to come again."""
 
 
@@ -164,9 +165,8 @@ def _places(options: Options, answer: Answer) -> Places:
         return _located(options, answer)
     known = _recent.get(data)
     if known is None:
-        if len(_recent) >= RECENT_BODIES:
-            _recent.clear()
-        known = _recent[data] = _located(options, answer)
+        known = _located(options, answer)
+        _recent.keep(data, known)
     return known
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import threading
 
+from stateful_engine.domain.recent import Recent
 from stateful_engine.recording.readings import KEPT, MAX_KEPT_BYTES, Reading
 from tests.factories import signal_data
 
 
-class Forgetful(dict[bytes, object]):
+class Forgetful(Recent[bytes, object]):
     """As though another thread had made room between any two steps."""
 
-    def __setitem__(self, question: bytes, found: object) -> None:
-        super().__setitem__(question, found)
+    def keep(self, question: bytes, answer: object) -> None:
+        super().keep(question, answer)
         self.clear()
 
 
 def test_an_answer_that_is_forgotten_at_once_is_still_given() -> None:
     reading = Reading(signal_data())
-    reading._signals = Forgetful()  # type: ignore[assignment]
+    reading._signals = Forgetful(KEPT)  # type: ignore[assignment]
     found = reading.signal({"symbol": "BTCUSDT"}, None)
     assert found is not None
     assert found.action == "BUY"
