@@ -7,7 +7,9 @@ number), with an index on `created_at`, which it lacks. With `--large` the same 
 their long texts, which no report reads), and the two sizes are compared; with `--events` people are counted in that
 many interactions of 30 days.
 
-The contestants take turns, and the best round of each counts: what else runs on a machine only ever adds.
+The contestants take turns, and the best round of each counts: what else runs on a machine only ever adds. The five
+queries read through so much that the caches of the processor hold nothing else after them; the report is timed right
+after them, and then once more.
 """
 
 from __future__ import annotations
@@ -78,16 +80,18 @@ def cached(runtime: Runtime, days: int) -> None:
 
 
 def reports(runtime: Runtime, rounds: int, *, with_rows: bool = True) -> dict[str, float]:
-    contestants: dict[str, Callable[[], None]] = {
+    contestants: dict[str, Callable[[], None]] = {}
+    if with_rows:
+        contestants["five queries"] = lambda: five_queries(runtime, 30)
+        contestants["30 days after them"] = lambda: uncached(runtime, 30)
+    contestants |= {
         "30 days": lambda: uncached(runtime, 30),
         "365 days": lambda: uncached(runtime, 365),
         "funnel": lambda: uncached_funnel(runtime, 30),
     }
-    if with_rows:
-        contestants["five queries"] = lambda: five_queries(runtime, 30)
     times = times_of(contestants, rounds) | times_of({"cached": lambda: cached(runtime, 365)}, rounds)
     for name, found in times.items():
-        print(f"  {name:>14}: {min(found):10.3f} ms at best, {statistics.median(found):10.3f} ms in the middle")
+        print(f"  {name:>18}: {min(found):10.3f} ms at best, {statistics.median(found):10.3f} ms in the middle")
     return {name: min(found) for name, found in times.items()}
 
 
@@ -220,8 +224,9 @@ def measure(kind: str, options: argparse.Namespace) -> None:
         verdict(f"{kind}: {options.large:,} / {options.signals:,} signals", ratio, limit=1.3, at_most=True)
     if spent is not None:
         verdict(f"{kind}: people in 30 days, ms", spent, limit=5, at_most=True)
-    ratio = found["five queries"] / found["30 days"]
-    verdict(f"{kind}: five queries / 30 days from pre-aggregates", ratio, limit=50, at_most=False)
+    for name in ("30 days after them", "30 days"):
+        ratio = found["five queries"] / found[name]
+        verdict(f"{kind}: five queries / {name}, from pre-aggregates", ratio, limit=50, at_most=False)
 
 
 if __name__ == "__main__":

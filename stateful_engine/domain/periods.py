@@ -8,7 +8,7 @@ many more. Moments are microseconds since the epoch; a period is one whole numbe
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 SECOND = 1_000_000
@@ -54,10 +54,11 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """What adds up to a window."""
+    """What adds up to a window: periods, less some finer ones, and edges."""
 
     spans: tuple[Span, ...]
     edges: tuple[Edge, ...] = ()
+    less: tuple[Span, ...] = ()
 
 
 def period_of(grain: Grain, moment: int) -> int:
@@ -96,8 +97,8 @@ def ceil_to(grain: Grain, moment: int) -> int:
 
 
 def span(grain: Grain, begin: int, end: int) -> Span:
-    """All periods from one boundary up to another."""
-    return period_of(grain, begin), period_of(grain, end) - 1
+    """All periods from one boundary up to another; a period that `end` lies in is the last one."""
+    return period_of(grain, begin), period_of(grain, end - 1)
 
 
 def cover(
@@ -107,12 +108,16 @@ def cover(
     finest: Grain,
     coarsest: Grain = COARSEST,
     sealed: int,
+    growing: bool = False,
     subtract: bool = False,
+    borrow: bool = False,
 ) -> Cover:
     """How the window from `begin` up to, and without, `end` is put together.
 
-    Periods of the finest grain always exist; those of coarser ones as far as they end by the moment `sealed`. With
-    `subtract` a window that begins in the first half of a period takes the whole of it and gives back what came before.
+    Periods of the finest grain always exist; those of coarser ones as far as they end by the moment `sealed`, and where
+    they are `growing` those in progress too, with what came before that moment. With `subtract` a window that begins in
+    the first half of a period takes the whole of it and gives back what came before; with `borrow` coarser periods are
+    treated alike, so that half as many are needed.
     """
     low, high = ceil_to(finest, begin), floor_to(finest, end)
     if low > high:
@@ -126,19 +131,50 @@ def cover(
         edges.append(Edge(begin, low))
     if high < end:
         edges.append(Edge(high, end))
-    return Cover(tuple(_climb(low, high, finest, coarsest, sealed)), tuple(edges))
+    climb = _Climb(coarsest, sealed, growing=growing, borrow=borrow)
+    climb.up(low, high, finest)
+    return Cover(tuple(climb.spans), tuple(edges), tuple(climb.less))
 
 
-def _climb(low: int, high: int, grain: Grain, coarsest: Grain, sealed: int) -> list[Span]:
-    """Whole periods between two boundaries of `grain`: coarse ones inside, finer ones towards both ends."""
-    if low >= high:
-        return []
-    if grain is coarsest:
-        return [span(grain, low, high)]
-    next_grain = Grain(grain + 1)
-    inner_low = ceil_to(next_grain, low)
-    inner_high = floor_to(next_grain, min(high, sealed))
-    if inner_low >= inner_high:
-        return [span(grain, low, high)]
-    outer = [span(grain, *ends) for ends in ((low, inner_low), (inner_high, high)) if ends[0] < ends[1]]
-    return outer + _climb(inner_low, inner_high, next_grain, coarsest, sealed)
+@dataclass(slots=True)
+class _Climb:
+    """Whole periods between two boundaries: coarse ones inside, finer ones towards both ends.
+
+    Where coarse periods grow, `sealed` is a boundary of every grain, as those in progress end there for now.
+    """
+
+    coarsest: Grain
+    sealed: int
+    growing: bool
+    borrow: bool
+    spans: list[Span] = field(default_factory=list)
+    less: list[Span] = field(default_factory=list)
+
+    def up(self, low: int, high: int, grain: Grain) -> None:
+        """Cover what lies between two boundaries of `grain`."""
+        inner_low, inner_high = low, low
+        if grain is not self.coarsest:
+            inner_high = self._last_boundary(high, Grain(grain + 1))
+            inner_low = self._first_boundary(low, inner_high, Grain(grain + 1))
+        if inner_low >= inner_high:
+            self._add(grain, low, high)
+            return
+        if inner_low < low:
+            self.less.append(span(grain, inner_low, low))
+        self._add(grain, low, inner_low)
+        self._add(grain, inner_high, high)
+        self.up(inner_low, inner_high, Grain(grain + 1))
+
+    def _add(self, grain: Grain, low: int, high: int) -> None:
+        if low < high:
+            self.spans.append(span(grain, low, high))
+
+    def _last_boundary(self, high: int, grain: Grain) -> int:
+        """Up to where coarse periods may serve."""
+        return self.sealed if self.growing and self.sealed <= high else floor_to(grain, min(high, self.sealed))
+
+    def _first_boundary(self, low: int, high: int, grain: Grain) -> int:
+        """From where on coarse periods serve: the next boundary, or the one before where that saves some finer ones."""
+        before, after = floor_to(grain, low), ceil_to(grain, low)
+        saves_some = low - before + LENGTH[Grain(grain - 1)] < min(after, high) - low
+        return before if self.borrow and saves_some else after

@@ -32,7 +32,7 @@ from stateful_engine.services import (
 )
 from stateful_engine.storage import funnel_days, rollup_marks, rollup_reading
 from stateful_engine.storage.rollup_measures import INTERACTIONS, QUERIES, SIGNALS, Family
-from stateful_engine.storage.rollup_reading import View, Window
+from stateful_engine.storage.rollup_reading import Foreseen, View, Window
 
 if TYPE_CHECKING:
     from stateful_engine.config import Settings
@@ -92,7 +92,8 @@ class Analytics:
             raise _unknown_breakdown(by)
         ago = inputs.days(days_ago)
         extra = report_filters.key_of(given) + (f":by_{by}" if by else "") + (f":{ago}d_ago" if ago else "")
-        return self._cached("signals", days, make, extra=extra, days_ago=ago)
+        ahead = () if given.given() or ago else report_signals.DIMENSIONS
+        return self._cached("signals", days, make, extra=extra, days_ago=ago, ahead=ahead)
 
     def queries(self, days: int = 7) -> Report:
         """How many queries there were, how fast and how well they were answered, and what they cost."""
@@ -172,7 +173,10 @@ class Analytics:
             if any(family.source in tables for family in families):
                 self._cache.invalidate(kind)
 
-    def _cached(self, kind: str, days: int, make: Make, *, extra: str = "", days_ago: int = 0) -> Report:
+    def _cached(
+        self, kind: str, days: int, make: Make, *, extra: str = "", days_ago: int = 0, ahead: tuple[str, ...] = ()
+    ) -> Report:
+        """A report from the cache, or made; of a window that ends now, the dimensions `ahead` will be read."""
         window = inputs.days(days)
         self._recorder.catch_up()
         key = f"analytics:{kind}:{window}d{extra}"
@@ -181,27 +185,36 @@ class Analytics:
             if self._is_current(kind, kept):
                 return dict(kept)
             self._cache.delete(key)
-        return self._cache.remember(key, self._settings.cache_seconds, lambda: self._made(kind, make, window, days_ago))
+        seconds = self._settings.cache_seconds
+        return self._cache.remember(key, seconds, lambda: self._made(kind, make, window, days_ago, ahead=ahead))
 
     def _is_current(self, kind: str, kept: Any) -> bool:
         """Whether a kept value is a report of ours that nothing was written after."""
         revision = kept.get("revision") if isinstance(kept, dict) else None
         return isinstance(revision, int) and revision >= self._revisions.of(TABLES_OF_REPORT[kind])
 
-    def _made(self, kind: str, make: Make, days: int, days_ago: int) -> Report:
+    def _made(self, kind: str, make: Make, days: int, days_ago: int, *, ahead: tuple[str, ...]) -> Report:
         families = TABLES_OF_REPORT[kind]
         if kind in FOLLOWED:
             self._keep_days(days)
-        with rollup_reading.view(self._database, *families) as view:
-            now = clock.epoch_us()
-            end = now + 1 - days_ago * LENGTH[Grain.DAY]
-            report = make(view, Window(end - days * LENGTH[Grain.DAY] if days else None, end))
+        window = _window(clock.epoch_us(), days)
+        foreseen = Foreseen(window, ahead) if ahead and days else None
+        with rollup_reading.view(self._database, *families, foreseen=foreseen) as view:
+            if not view.has_read(window):
+                window = _window(clock.epoch_us(), days, days_ago)
+            now = window.end - 1 + days_ago * LENGTH[Grain.DAY]
+            report = make(view, window)
             return {**report, "as_of": clock.from_epoch_us(now).isoformat(), "revision": view.revision}
 
     def _keep_days(self, days: int) -> None:
         """Have the days of the funnel counted; where nobody may write now, they are read signal by signal."""
         with suppress(StorageUnavailableError):
             funnel_days.catch_up(self._database, clock.epoch_us() - days * LENGTH[Grain.DAY] if days else None)
+
+
+def _window(now: int, days: int, days_ago: int = 0) -> Window:
+    end = now + 1 - days_ago * LENGTH[Grain.DAY]
+    return Window(end - days * LENGTH[Grain.DAY] if days else None, end)
 
 
 class Revisions:

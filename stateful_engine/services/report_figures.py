@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from stateful_engine.domain import amounts, metrics
@@ -54,6 +55,7 @@ def shown(value: str) -> str:
     return value or NOTHING_SAID
 
 
+@lru_cache(maxsize=4096)
 def day_text(day: int) -> str:
     """The date of a day since the epoch, ISO 8601."""
     return (EPOCH_DAY + timedelta(days=day)).isoformat()

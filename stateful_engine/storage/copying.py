@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Table
+from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from stateful_engine.storage.encoding import Part, Row, Values, filled
@@ -22,7 +22,7 @@ _NULL = "\\N"
 _ESCAPES = (("\\", "\\\\"), ("\n", "\\n"), ("\r", "\\r"), ("\t", "\\t"))
 
 
-def is_possible(connection: Connection) -> bool:
+def is_possible(connection: Connection | Engine) -> bool:
     """Whether this connection can COPY: psycopg2, not made asynchronous by a wait callback (gevent)."""
     if connection.dialect.driver != "psycopg2":
         return False

@@ -43,7 +43,7 @@ def build(connection: Connection, family: Family, mark: Mark, *, progress: Progr
     since = ceil_to(Grain.HOUR, mark.forgotten)
     _clear(connection, family, since)
     first, newest = rollup_sql.ends(connection, family)
-    total = span(Grain.DAY, floor_to(Grain.DAY, max(first, since)), newest + LENGTH[Grain.DAY])
+    total = span(Grain.DAY, floor_to(Grain.DAY, max(first, since)), newest + 1)
     for begin, end in _days(connection, family, since):
         rollup_sql.fill(connection, family, rollup_sql.created_between(begin, end))
         progress(family.source, period_of(Grain.DAY, begin) - total[0] + 1, total[1] - total[0] + 1)

@@ -9,7 +9,18 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from stateful_engine.domain.periods import LENGTH, STRIDE, Grain, Span, begin_of, factor, floor_to, period_of
+from stateful_engine.domain.periods import (
+    LENGTH,
+    STRIDE,
+    Cover,
+    Grain,
+    Span,
+    begin_of,
+    factor,
+    floor_to,
+    period_of,
+    span,
+)
 from stateful_engine.storage.rollup_measures import ALL, FAMILIES, Cells, Family, merge
 from stateful_engine.storage.rollup_sql import fetched, run
 
@@ -21,21 +32,22 @@ K = TypeVar("K", str, int)
 Told = tuple[int, ...]
 """Figures in the order of `told`; those of a value of a dimension end with the family's `split_measures`."""
 
+COARSE = tuple(grain for grain in Grain if grain > Grain.HOUR)
+
 _KEYS = ("dimension", "period", "value")
 
 
 def add(connection: Connection, family: Family, cells: Cells, sealed: int) -> None:
-    """Add to the cells of hours, and to those of the coarser periods that are sealed already."""
+    """Add to the cells of hours, and for hours that are sealed already to those of all coarser periods."""
     wanted: Cells = {}
     for (dimension, hour, value), figures in cells.items():
-        for period in (hour, *sealed_periods(begin_of(hour), Grain.HOUR, sealed)):
+        for period in (hour, *_coarser_periods(begin_of(hour), sealed)):
             merge(wanted, {(dimension, period, value): figures})
     _upsert(connection, family, {key: figures for key, figures in wanted.items() if any(figures.values())})
 
 
-def sealed_periods(moment: int, finest: Grain, sealed: int) -> list[int]:
-    """The periods coarser than `finest` that a moment lies in and that are sealed."""
-    return [period_of(grain, moment) for grain in Grain if grain > finest and moment < floor_to(grain, sealed)]
+def _coarser_periods(moment: int, sealed: int) -> list[int]:
+    return [period_of(grain, moment) for grain in COARSE] if moment < sealed else []
 
 
 def _upsert(connection: Connection, family: Family, cells: Cells) -> None:
@@ -60,15 +72,28 @@ def _upsert(connection: Connection, family: Family, cells: Cells) -> None:
 _KEY_TYPES = {"dimension": "text", "period": "integer", "value": "text"}
 
 
-def seal(connection: Connection, family: Family, grain: Grain, parts: Span) -> None:
-    """Make the cells of coarse periods out of those of the next finer grain, `parts`."""
-    run(
-        connection,
-        f"INSERT INTO {{schema}}{family.cells} (dimension, period, value, {', '.join(family.measures)}) "
-        f"SELECT dimension, {coarser(grain)}, value, {_sums(family.measures)} FROM {{schema}}{family.cells} "
-        "WHERE period BETWEEN :first AND :last GROUP BY 1, 2, 3",
-        {"first": parts[0], "last": parts[1]},
-    )
+def seal(connection: Connection, family: Family, begin: int, end: int) -> None:
+    """Bring the cells of coarse periods from the hour `begin` up to the hour `end`, each out of the next finer grain.
+
+    Periods in progress grow: they are made anew each time, with what came before `end`, so that a window that ends now
+    is read from few of them. What is read together is written side by side.
+    """
+    updates = ", ".join(f"{name} = excluded.{name}" for name in family.measures)
+    for grain in COARSE:
+        first, last = parts_of(grain, begin, end)
+        run(
+            connection,
+            f"INSERT INTO {{schema}}{family.cells} (dimension, period, value, {', '.join(family.measures)}) "
+            f"SELECT dimension, {coarser(grain)}, value, {_sums(family.measures)} FROM {{schema}}{family.cells} "
+            "WHERE period BETWEEN :first AND :last GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
+            f"ON CONFLICT (dimension, period, value) DO UPDATE SET {updates}",
+            {"first": first, "last": last},
+        )
+
+
+def parts_of(grain: Grain, begin: int, end: int) -> Span:
+    """The periods of the next finer grain that coarse periods from `begin` up to `end` are made of."""
+    return span(Grain(grain - 1), floor_to(grain, begin), end)
 
 
 def coarser(grain: Grain) -> str:
@@ -81,16 +106,24 @@ HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"
 
 
 def read(
-    connection: Connection, family: Family, dimensions: Sequence[str], *, days: Sequence[Span], spans: Sequence[Span]
+    connection: Connection, family: Family, dimensions: Sequence[str], *, days: Sequence[Span], whole: Cover
 ) -> tuple[dict[int, Told], dict[str, dict[str, Told]]]:
     """All measures of whole periods by day, and what reports say of the values of dimensions, in one question.
 
-    `days` are periods of a day or less, `spans` any.
+    `days` are periods of a day or less, the `whole` is covered by any.
     """
+    statement = _question(family.source, tuple(dimensions), tuple(days), whole.spans, whole.less)
+    return sorted_out(family, dimensions, fetched(connection, statement))
+
+
+def sorted_out(
+    family: Family, dimensions: Iterable[str], rows: Iterable[tuple[Any, ...]]
+) -> tuple[dict[int, Told], dict[str, dict[str, Told]]]:
+    """The rows of `days_statement` by day, and those of `splits_statement` by dimension and value."""
     by_day: dict[int, Told] = {}
     splits: dict[str, dict[str, Told]] = {name: {} for name in dimensions}
     several = len(family.split_measures) + 2
-    for row in fetched(connection, _question(family.source, tuple(dimensions), tuple(days), tuple(spans))):
+    for row in rows:
         if row[0] == ALL:
             add_to(by_day, begin_of(int(row[1])) // LENGTH[Grain.DAY], row[2:])
         else:
@@ -113,22 +146,41 @@ def told(family: Family) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _question(source: str, dimensions: tuple[str, ...], days: tuple[Span, ...], spans: tuple[Span, ...]) -> str:
+def _question(
+    source: str, dimensions: tuple[str, ...], days: tuple[Span, ...], spans: tuple[Span, ...], less: tuple[Span, ...]
+) -> str:
     """Made once, as the periods of a report stay the same for an hour."""
     family = FAMILIES[source]
-    names = told(family)
-    parts = [
-        f"SELECT dimension, CAST(period AS TEXT) AS value, {', '.join(names)} FROM {{schema}}{family.cells} "
-        f"WHERE dimension = '' AND {within(days)}"
-    ]
+    parts = [days_statement(family, within(days))]
     if dimensions and spans:
-        rest = ", NULL" * (len(names) - len(family.split_measures))
-        wanted = ", ".join(f"'{name}'" for name in dimensions)
-        parts.append(
-            f"SELECT dimension, value, {_sums(family.split_measures)}{rest} FROM {{schema}}{family.cells} "
-            f"WHERE dimension IN ({wanted}) AND {within(spans)} GROUP BY dimension, value"
-        )
+        parts.append(splits_statement(family, dimensions, within(spans), within(less) if less else None))
     return " UNION ALL ".join(parts)
+
+
+def days_statement(family: Family, condition: str) -> str:
+    """All rows of the periods that meet a condition."""
+    return (
+        f"SELECT dimension, CAST(period AS TEXT) AS value, {', '.join(told(family))} FROM {{schema}}{family.cells} "
+        f"WHERE dimension = '' AND {condition}"
+    )
+
+
+def splits_statement(family: Family, dimensions: Iterable[str], condition: str, less: str | None) -> str:
+    """What reports say of the values of dimensions, over the periods that meet a condition, less those of another.
+
+    It has as many columns as `days_statement`.
+    """
+    wanted = f"dimension IN ({', '.join(map(repr, dimensions))})"
+    names, cells = ", ".join(family.split_measures), f"FROM {{schema}}{family.cells} WHERE {wanted} AND"
+    source = f"{cells} {condition}"
+    if less is not None:
+        taken = ", ".join(f"-{name}" for name in family.split_measures)
+        source = (
+            f"FROM (SELECT dimension, value, {names} {source} UNION ALL "
+            f"SELECT dimension, value, {taken} {cells} {less}) AS parts"
+        )
+    rest = ", NULL" * (len(told(family)) - len(family.split_measures))
+    return f"SELECT dimension, value, {_sums(family.split_measures)}{rest} {source} GROUP BY dimension, value"
 
 
 def read_hours_of_week(connection: Connection, family: Family, spans: Sequence[Span]) -> dict[int, Told]:

@@ -22,9 +22,9 @@ from stateful_engine.domain.periods import (
     period_of,
     span,
 )
-from stateful_engine.storage import funnel, funnel_days, rollup_marks, rollup_sets, rollup_sql
+from stateful_engine.storage import funnel, funnel_days, rollup_cells, rollup_marks, rollup_sets, rollup_sql
 from stateful_engine.storage.rollup_build import Progress, silent
-from stateful_engine.storage.rollup_marks import COARSE, Mark
+from stateful_engine.storage.rollup_marks import Mark
 from stateful_engine.storage.rollup_measures import ALL, INTERACTIONS, SIGNALS, Family
 from stateful_engine.storage.rollup_sql import run
 
@@ -130,11 +130,10 @@ def _of_sets(kind: str, kept: dict[int, set[int]], counted: dict[int, set[int]])
 
 def _coarse_against_fine(connection: Connection, family: Family, mark: Mark) -> Iterator[Difference]:
     """Coarse periods are compared with what sealing would make of the finer ones."""
-    for grain in COARSE:
-        finer = Grain(grain - 1)
-        parts = span(finer, 0, floor_to(grain, mark.sealed))
-        if grain is not Grain.HOUR:
-            yield from _coarse_cells(connection, family, grain, parts)
+    for grain in rollup_cells.COARSE:
+        yield from _coarse_cells(connection, family, grain, mark.sealed)
+    for grain in rollup_sets.COARSE:
+        parts = span(Grain(grain - 1), 0, floor_to(grain, mark.sealed))
         for kind in family.sets.values():
             joined: dict[int, set[int]] = {}
             for period, members in rollup_sets.kept(connection, kind, [parts]).items():
@@ -143,11 +142,11 @@ def _coarse_against_fine(connection: Connection, family: Family, mark: Mark) -> 
             yield from _of_sets(kind, rollup_sets.kept(connection, kind, [whole]), joined)
 
 
-def _coarse_cells(connection: Connection, family: Family, grain: Grain, parts: tuple[int, int]) -> Iterator[Difference]:
+def _coarse_cells(connection: Connection, family: Family, grain: Grain, sealed: int) -> Iterator[Difference]:
     names = ", ".join(family.measures)
     statement = f"SELECT dimension, period, value, {names} FROM {{schema}}{family.cells} WHERE period BETWEEN :a AND :b"
     totals: dict[tuple[str, int, str], dict[str, int]] = {}
-    for sign, first, last in ((-1, *parts), (1, period_of(grain, 0), period_of(grain, begin_of(parts[1] + 1)) - 1)):
+    for sign, (first, last) in ((-1, rollup_cells.parts_of(grain, 0, sealed)), (1, span(grain, 0, sealed))):
         for row in run(connection, statement, {"a": first, "b": last}).mappings():
             period = row["period"] if sign > 0 else period_of(grain, begin_of(row["period"]))
             sums = totals.setdefault((row["dimension"], period, row["value"]), dict.fromkeys(family.measures, 0))

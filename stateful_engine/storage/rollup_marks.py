@@ -1,25 +1,25 @@
 """How current the pre-aggregates of a table are, the lock under which they change, and how coarse periods come to be.
 
-Cells of hours (and sets of five minutes) are always there. Coarser periods are added up once they are over ("sealed"),
-and change together with the finer ones from then on; that way an insert pays for one grain only.
+Cells of hours (and sets of five minutes) are always there. Hours are added to the cells of all coarser periods once
+they are over ("sealed"), and change together with these from then on; that way an insert pays for one grain only. Sets
+of coarse periods are made when the whole period is over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
 from stateful_engine.domain.periods import Grain, floor_to, span
 from stateful_engine.storage import rollup_cells, rollup_sets
+from stateful_engine.storage.rollup_expressions import Sql
 from stateful_engine.storage.rollup_measures import Family
-from stateful_engine.storage.rollup_sql import fetched, moment_sql, run
+from stateful_engine.storage.rollup_sql import fetched, run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-
-COARSE = tuple(Grain)[1:]
 
 _COLUMNS = "changes, sealed, forgotten, stale"
 
@@ -91,18 +91,44 @@ class State:
 
 
 def states_of(connection: Connection, families: Iterable[Family]) -> dict[str, State]:
-    """How tables stand, in one statement; the newest row is asked for in a form that is answered from an index."""
-    parts = [
-        f"SELECT '{family.source}', (SELECT {moment_sql(connection, 'n.newest')} FROM "
-        f"(SELECT max(created_at) AS newest FROM {{schema}}{family.source}) AS n), "
-        f"(SELECT count(*) FROM {{schema}}rollup_pending WHERE name = '{family.source}'), {_COLUMNS} "
-        f"FROM (SELECT 1 AS one) AS always LEFT JOIN {{schema}}rollup_marks ON name = '{family.source}'"
+    """How tables stand, in one statement."""
+    return states_in(fetched(connection, states_statement(families, connection.dialect.name)))
+
+
+def states_statement(families: Iterable[Family], dialect: str) -> str:
+    """Asks how tables stand; the newest row is asked for in a form that is answered from an index."""
+    return " UNION ALL ".join(
+        f"SELECT '{family.source}', {_state(family.source, dialect, 'stale')} {_always(family.source)}"
         for family in families
-    ]
-    return {
-        row[0]: State(None if row[3] is None else _mark(row[3:]), row[1], row[2])
-        for row in fetched(connection, " UNION ALL ".join(parts))
-    }
+    )
+
+
+def state_statement(family: Family, dialect: str, *, more: str) -> str:
+    """Asks how one table stands, in numbers only, with `more` columns after them."""
+    return f"SELECT {_state(family.source, dialect, 'CAST(stale AS INTEGER)')}{more} {_always(family.source)}"
+
+
+def states_in(rows: Iterable[Sequence[Any]]) -> dict[str, State]:
+    """The states that rows of `states_statement` tell."""
+    return {row[0]: state_of(row[1:]) for row in rows}
+
+
+def state_of(row: Sequence[Any]) -> State:
+    """The state that a row tells without its name."""
+    return State(None if row[2] is None else _mark(row[2:6]), row[0], row[1])
+
+
+def _state(source: str, dialect: str, stale: str) -> str:
+    return (
+        f"(SELECT {Sql(dialect).moment('n.newest')} FROM "
+        f"(SELECT max(created_at) AS newest FROM {{schema}}{source}) AS n), "
+        f"(SELECT count(*) FROM {{schema}}rollup_pending WHERE name = '{source}'), changes, sealed, forgotten, {stale}"
+    )
+
+
+def _always(source: str) -> str:
+    """One row, whether a table has a mark or not."""
+    return f"FROM (SELECT 1 AS one) AS always LEFT JOIN {{schema}}rollup_marks ON name = '{source}'"
 
 
 def _mark(row: Any) -> Mark:
@@ -120,20 +146,18 @@ def revisions(connection: Connection) -> dict[str, int]:
 
 
 def seal(connection: Connection, family: Family, mark: Mark) -> int:
-    """Add up the periods that are over by now; returns the moment up to which they are.
+    """Add up the hours and sets that are over by now; returns the moment up to which they are.
 
     What is stale is not worth it.
     """
     until = floor_to(Grain.HOUR, clock.epoch_us())
     if until <= mark.sealed or mark.stale:
         return mark.sealed
-    for grain in COARSE:
+    rollup_cells.seal(connection, family, mark.sealed, until)
+    for grain in rollup_sets.COARSE:
         begin, end = floor_to(grain, mark.sealed), floor_to(grain, until)
-        parts = span(Grain(grain - 1), begin, end)
-        if begin < end and grain is not Grain.HOUR:
-            rollup_cells.seal(connection, family, grain, parts)
         if begin < end and family.sets:
-            rollup_sets.seal(connection, family.sets.values(), grain, parts)
+            rollup_sets.seal(connection, family.sets.values(), grain, span(Grain(grain - 1), begin, end))
     run(
         connection,
         "UPDATE {schema}rollup_marks SET sealed = :until WHERE name = :name",

@@ -5,30 +5,35 @@ A report reads everything at one moment (one snapshot), so that whole hours and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy.exc import DBAPIError
 
 from stateful_engine.domain.periods import COARSEST, LENGTH, Cover, Edge, Grain, ceil_to, cover, floor_to
 from stateful_engine.storage import (
-    faults,
     rollup_cells,
+    rollup_foresight,
     rollup_marks,
     rollup_sets,
     rollup_sql,
     rollup_upkeep,
-    time_limits,
 )
 from stateful_engine.storage.rollup_cells import Figures, Told
 from stateful_engine.storage.rollup_marks import Mark, State
 from stateful_engine.storage.rollup_measures import Family
 from stateful_engine.storage.rollup_sql import Where
+from stateful_engine.storage.snapshots import snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from stateful_engine.storage.database import Database
+
+Columns = dict[str, tuple[Any, ...]]
+"""Rows by column."""
 
 Split = dict[str, Figures]
 """Figures by value of a dimension."""
@@ -82,15 +87,26 @@ class View:
 
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
-        days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, spans=coarse.spans)
-        for edge in coarse.edges:
-            self._add_edge(edge, days, edge.begin // LENGTH[Grain.DAY], splits)
+        days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, whole=coarse)
+        edges = [(edge, self._rows_at(edge)) for edge in coarse.edges]
+        return self.put_together(days, splits, edges)
+
+    def _rows_at(self, edge: Edge) -> Columns:
+        return rollup_sql.columns(self.connection, self.family, edge.begin, edge.end)
+
+    def put_together(
+        self, days: dict[int, Told], splits: dict[str, dict[str, Told]], edges: Iterable[tuple[Edge, Columns]]
+    ) -> Answer:
+        """The answer, from figures of whole periods and the rows at the edges."""
+        for edge, rows in edges:
+            self._add_edge(edge, rows, days, edge.begin // LENGTH[Grain.DAY], splits)
         told, of_values = rollup_cells.told(self.family), self.family.split_measures
         return self._answer(_named(days, told), {name: _named(split, of_values) for name, split in splits.items()})
 
-    def _add_edge(self, edge: Edge, into: dict[int, Told], key: int, splits: Mapping[str, dict[str, Told]]) -> None:
+    def _add_edge(
+        self, edge: Edge, rows: Columns, into: dict[int, Told], key: int, splits: Mapping[str, dict[str, Told]]
+    ) -> None:
         """Add the rows at an edge. They are few, so that counting them here beats a statement that can."""
-        rows = rollup_sql.columns(self.connection, self.family, edge.begin, edge.end)
         if not rows:
             return
         facts = self.family.facts(rows.__getitem__, splits.keys())
@@ -134,7 +150,7 @@ class View:
         covered = self._cover(window, Grain.HOUR)
         hours = rollup_cells.read_hours_of_week(self.connection, self.family, covered.spans)
         for edge in covered.edges:
-            self._add_edge(edge, hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {})
+            self._add_edge(edge, self._rows_at(edge), hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {})
         return _named(hours, self.family.split_measures)
 
     def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
@@ -147,19 +163,15 @@ class View:
         }
 
     def _cover(self, window: Window, coarsest: Grain, *, finest: Grain = Grain.HOUR) -> Cover:
-        """The periods of a window. Where rows are gone there are no edges to read: the window begins with the hour."""
-        begin = window.begin or 0
-        if begin < self.mark.forgotten:
-            begin = floor_to(Grain.HOUR, begin)
-        is_open = self.newest is None or self.newest < window.end
-        return cover(
-            begin,
-            ceil_to(Grain.HOUR, window.end) if is_open else window.end,
-            finest=finest,
-            coarsest=coarsest,
-            sealed=self.mark.sealed,
-            subtract=finest is Grain.HOUR,
-        )
+        return _cover(window, coarsest, self.mark, is_open=self.is_open(window), finest=finest)
+
+    def is_open(self, window: Window) -> bool:
+        """Whether nothing was made after the end of a window, so that it may as well end with the hour."""
+        return self.newest is None or self.newest < window.end
+
+    def has_read(self, window: Window) -> bool:  # noqa: ARG002
+        """Whether what was foreseen of a window is read already."""
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +182,9 @@ class _HavingRead(View):
     only: Where | None
     dimensions: frozenset[str]
     answer: Answer
+
+    def has_read(self, window: Window) -> bool:
+        return window == self.window
 
     def read(self, window: Window, dimensions: Iterable[str], only: Where | None = None) -> Answer:
         wanted = tuple(dimensions)
@@ -187,41 +202,109 @@ class _HavingRead(View):
 def having_read(view: View, window: Window, dimensions: Iterable[str], only: Where | None = None) -> View:
     """The same view for several reports on one window: what they read of it is read once, for all of them."""
     wanted = tuple(dict.fromkeys([*dimensions, *([HOUR_OF_WEEK] if only else [])]))
-    answer = view.read(window, wanted, only)
+    return _having_read(view, window, wanted, only, view.read(window, wanted, only))
+
+
+def _having_read(view: View, window: Window, dimensions: Iterable[str], only: Where | None, answer: Answer) -> View:
     parts = (view.connection, view.family, view.mark, view.newest, view.revision)
-    return _HavingRead(*parts, window, only, frozenset(wanted), answer)
+    return _HavingRead(*parts, window, only, frozenset(dimensions), answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Foreseen:
+    """What a report will read, of a window that ends now."""
+
+    window: Window
+    dimensions: tuple[str, ...]
 
 
 @contextmanager
-def view(database: Database, family: Family, *others: Family) -> Iterator[View]:
-    """A table and its pre-aggregates at this moment, after counting what nobody has counted yet, in `others` too."""
+def view(database: Database, family: Family, *others: Family, foreseen: Foreseen | None = None) -> Iterator[View]:
+    """A table and its pre-aggregates at this moment, after counting what nobody has counted yet, in `others` too.
+
+    What is `foreseen` may have been read already, which `has_read` tells.
+    """
     families = (family, *others)
-    with _snapshot(database) as connection:
-        states = rollup_marks.states_of(connection, families)
-        if not any(state.is_behind for state in states.values()):
-            yield _view(connection, families, states)
+    with ExitStack() as stack:
+        seen = None if foreseen is None else _looked_ahead(stack, database, family, foreseen)
+        if seen is None:
+            seen = _looked(stack, database, families)
+        if seen is not None:
+            yield seen
             return
     for behind in families:
         rollup_upkeep.catch_up(database, behind)
-    with _snapshot(database) as connection:
-        yield _view(connection, families, rollup_marks.states_of(connection, families))
+    with snapshot(database, _states_of(families)) as (connection, rows):
+        yield _view(connection, families, rollup_marks.states_in(rows))
 
 
-@contextmanager
-def _snapshot(database: Database) -> Iterator[Connection]:
-    with faults.translated(), database.ready_engine().connect() as connection:
-        if database.dialect == "sqlite":
-            connection.exec_driver_sql("BEGIN")
-        else:
-            connection.execution_options(isolation_level="REPEATABLE READ")
-        with time_limits.limited(connection):
-            yield connection
+def _looked(stack: ExitStack, database: Database, families: Sequence[Family]) -> View | None:
+    """The view, or None when something has to be counted before."""
+    connection, rows = stack.enter_context(snapshot(database, _states_of(families)))
+    states = rollup_marks.states_in(rows)
+    rollup_foresight.remember(database, families[0], states[families[0].source].mark)
+    if any(state.is_behind for state in states.values()):
+        stack.close()
+        return None
+    return _view(connection, families, states)
+
+
+def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen: Foreseen) -> View | None:
+    """The view that has read what is foreseen, as far as that was right; None when it has to be looked at as usual."""
+    mark = rollup_foresight.expected(database, family)
+    if mark is None:
+        return None
+    fine, coarse = (_cover(foreseen.window, grain, mark, is_open=True) for grain in (Grain.DAY, COARSEST))
+    question = rollup_foresight.Question(family, foreseen.dimensions, fine, coarse)
+    if not question.is_short():
+        return None
+    try:
+        connection, rows = stack.enter_context(snapshot(database, question.text))
+    except DBAPIError as error:
+        if rollup_foresight.is_forgetful(database, error):
+            return None
+        raise
+    found = question.found(connection, rows)
+    rollup_foresight.remember(database, family, found.state.mark)
+    if found.state.is_behind:
+        stack.close()
+        return None
+    seen = _view(connection, (family,), {family.source: found.state})
+    if seen.mark.sealed != mark.sealed or seen.mark.forgotten != mark.forgotten or not seen.is_open(foreseen.window):
+        return seen
+    answer = seen.put_together(found.days, found.splits, found.edges)
+    return _having_read(seen, foreseen.window, foreseen.dimensions, None, answer)
+
+
+def _states_of(families: Sequence[Family]) -> Callable[[Connection], str]:
+    def question(connection: Connection) -> str:
+        statement = rollup_marks.states_statement(families, connection.dialect.name)
+        return statement.replace("{schema}", rollup_sql.schema_prefix(connection))
+
+    return question
 
 
 def _view(connection: Connection, families: Sequence[Family], states: Mapping[str, State]) -> View:
     first = states[families[0].source]
     revision = sum(state.mark.changes for state in states.values() if state.mark is not None)
     return View(connection, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
+
+
+def _cover(window: Window, coarsest: Grain, mark: Mark, *, is_open: bool, finest: Grain = Grain.HOUR) -> Cover:
+    """The periods of a window. Where rows are gone there are no edges to read: the window begins with the hour."""
+    begin = window.begin or 0
+    if begin < mark.forgotten:
+        begin = floor_to(Grain.HOUR, begin)
+    return cover(
+        begin,
+        ceil_to(Grain.HOUR, window.end) if is_open else window.end,
+        finest=finest,
+        coarsest=coarsest,
+        sealed=mark.sealed,
+        growing=finest is Grain.HOUR,
+        subtract=finest is Grain.HOUR,
+        borrow=finest is Grain.HOUR and coarsest is COARSEST,
+    )
 
 
 def _named(cells: Mapping[K, Told], names: Sequence[str]) -> dict[K, Figures]:

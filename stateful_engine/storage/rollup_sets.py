@@ -13,10 +13,10 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, text
 
-from stateful_engine.domain.periods import LENGTH, Cover, Grain, Span, begin_of, period_of
+from stateful_engine.domain.periods import LENGTH, Cover, Grain, Span, begin_of, floor_to, period_of
 from stateful_engine.domain.redaction import clean_text
 from stateful_engine.storage.base import SHORT_TEXT
-from stateful_engine.storage.rollup_cells import coarser, sealed_periods, within
+from stateful_engine.storage.rollup_cells import coarser, within
 from stateful_engine.storage.rollup_measures import Family, Row, moment_of
 from stateful_engine.storage.rollup_sql import Where, created_between, moment_sql, run, schema_prefix
 from stateful_engine.storage.rollup_tables import SET_SIZE
@@ -26,6 +26,8 @@ Members = dict[tuple[str, int], set[str]]
 
 Bits = dict[int, int]
 """Bits by chunk, as whole numbers whose highest bit is the first member."""
+
+COARSE = tuple(grain for grain in Grain if grain > Grain.SLOT)
 
 _LOOK_UP = 500
 
@@ -56,9 +58,14 @@ def add(connection: Connection, members: Members, sealed: int) -> None:
         slots = {slot: names for (other, slot), names in members.items() if other == kind}
         numbers = _numbered(connection, kind, set().union(*slots.values()))
         for slot, names in slots.items():
-            for period in (slot, *sealed_periods(begin_of(slot), Grain.SLOT, sealed)):
+            for period in (slot, *_sealed_periods(begin_of(slot), sealed)):
                 _mark(wanted, kind, period, [numbers[name] for name in names])
     _write(connection, wanted)
+
+
+def _sealed_periods(moment: int, sealed: int) -> list[int]:
+    """The coarse periods that a moment lies in and that are over."""
+    return [period_of(grain, moment) for grain in COARSE if moment < floor_to(grain, sealed)]
 
 
 def _mark(wanted: dict[_Key, int], kind: str, period: int, numbers: Iterable[int]) -> None:

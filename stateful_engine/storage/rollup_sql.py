@@ -63,11 +63,24 @@ def columns(connection: Connection, family: Family, begin: int, end: int) -> dic
     What has no end says when it was made, so that the times of making need not be read.
     """
     sql = Sql(connection.dialect.name)
-    names = [name for name in counted_columns(family) if name != "created_at"]
-    made = ", ".join(sql.moment("coalesce(closed_at, created_at)") if name == "closed_at" else name for name in names)
     condition = f"created_at >= {sql.literal(begin)} AND created_at < {sql.literal(end)}"
-    found = fetched(connection, f"SELECT {made} FROM {{schema}}{family.source} WHERE {condition}")
-    return dict(zip(names, zip(*found, strict=True), strict=True)) if found else {}
+    what = ", ".join(edge_columns(family.source, connection.dialect.name).values())
+    found = fetched(connection, f"SELECT {what} FROM {{schema}}{family.source} WHERE {condition}")
+    return by_column(family, found)
+
+
+@lru_cache(maxsize=16)
+def edge_columns(source: str, dialect: str) -> dict[str, str]:
+    """What is read of the rows at an edge, by column."""
+    ended = Sql(dialect).moment("coalesce(closed_at, created_at)")
+    names = (name for name in counted_columns(FAMILIES[source]) if name != "created_at")
+    return {name: ended if name == "closed_at" else name for name in names}
+
+
+def by_column(family: Family, rows: Sequence[Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
+    """The rows at an edge, as they were read, by column."""
+    names = (name for name in counted_columns(family) if name != "created_at")
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
 
 
 def cells_statement(connection: Connection, family: Family, where: Where) -> str:

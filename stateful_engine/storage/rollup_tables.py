@@ -33,9 +33,10 @@ class RollupMark(Base):
     """How current the pre-aggregates of a table are.
 
     `changes` counts the transactions that changed them, so that a reader can tell whether anything is new; its row is
-    also the lock under which they are changed. Periods of coarse grains exist as far as they end by `sealed`. Rows
-    older than `forgotten` were deleted and are still counted. Moments are microseconds since the epoch. What is `stale`
-    has to be made again from the rows before it is read, as signals have come to be told apart in more ways.
+    also the lock under which they are changed. Cells of coarse periods hold what came before `sealed`, sets of coarse
+    periods exist as far as they end by it. Rows older than `forgotten` were deleted and are still counted. Moments are
+    microseconds since the epoch. What is `stale` has to be made again from the rows before it is read, as signals have
+    come to be told apart in more ways.
     """
 
     __tablename__ = "rollup_marks"

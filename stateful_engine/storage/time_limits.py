@@ -50,6 +50,11 @@ def limited(connection: Connection) -> Iterator[None]:
             driver.set_progress_handler(None, 0)
     else:
         if connection.dialect.name == "postgresql":
-            left = max(1, int((until - time.monotonic()) * 1000))
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {left}")
+            connection.exec_driver_sql(setting())
         yield
+
+
+def setting() -> str:
+    """What tells PostgreSQL, within a transaction, how long its statements may take; empty without a limit."""
+    until = _until.get()
+    return "" if until is None else f"SET LOCAL statement_timeout = {max(1, int((until - time.monotonic()) * 1000))}"

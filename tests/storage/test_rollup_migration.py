@@ -88,3 +88,16 @@ def test_the_way_back_keeps_them_too(older: Database) -> None:
         assert pairs.scalar() == 0
     migrate.upgrade(older)
     assert everything(older).total["total"] == 4
+
+
+def test_coarse_periods_of_before_are_made_again_by_the_next_write(older: Database) -> None:
+    migrate.upgrade(older)
+    everything(older)
+    migrate.downgrade(older, "0008")
+    with older.engine.connect() as connection:
+        table = older.qualified("rollup_signals")
+        assert connection.execute(text(f"SELECT count(*) FROM {table} WHERE period >= 200000000")).scalar() == 0
+    migrate.upgrade(older)
+    assert everything(older).total["total"] == 4
+    assert rollup_upkeep.check(older) == []
+    assert everything(older).total["total"] == 4

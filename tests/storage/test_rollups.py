@@ -28,7 +28,7 @@ from stateful_engine.services.retention import Retention
 from stateful_engine.storage import funnel_days, intake, rollup_reading, rollup_upkeep, signals
 from stateful_engine.storage.database import Database
 from stateful_engine.storage.rollup_measures import INTERACTIONS, QUERIES, SIGNALS
-from stateful_engine.storage.rollup_reading import Window
+from stateful_engine.storage.rollup_reading import Foreseen, Window
 from tests.factories import FakeClock
 
 EVERYTHING = ("1 = 1", {})
@@ -246,6 +246,9 @@ def compare_reports(history: History, days: int, by: str) -> None:
         )
         told_apart = report_signals.breakdown(view, window, None, by=by)
         assert told_apart == report_signals.breakdown(view, window, EVERYTHING, by=by)
+        plain = report_signals.report(view, window, None, days=days)
+    with rollup_reading.view(history.database, SIGNALS, foreseen=Foreseen(window, report_signals.DIMENSIONS)) as view:
+        assert report_signals.report(view, window, None, days=days) == plain
     with rollup_reading.view(history.database, QUERIES) as view:
         kept = report_queries.report(view, window, days=days)
         assert kept == report_queries.report(view, window, EVERYTHING, days=days)

@@ -1,0 +1,164 @@
+"""A whole report in one question: what it will read of a window is asked for together with how the table stands.
+
+Which periods cover a window follows from how its table stands. That changes once an hour, so that it is taken to be as
+it was last time; the answer says how it is, and where that was otherwise, the report is read step by step. On a
+connection of our own the question is prepared once, as planning it takes longer than answering it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import count
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, WeakSet
+
+import orjson
+from sqlalchemy.exc import DBAPIError
+
+from stateful_engine.domain.periods import STRIDE, Cover, Edge, Grain, Span
+from stateful_engine.storage import copying, faults, rollup_cells, rollup_marks
+from stateful_engine.storage.rollup_cells import Told
+from stateful_engine.storage.rollup_expressions import Sql
+from stateful_engine.storage.rollup_marks import Mark, State
+from stateful_engine.storage.rollup_measures import FAMILIES, Family
+from stateful_engine.storage.rollup_sql import by_column, edge_columns, schema_prefix
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from stateful_engine.storage.database import Database
+
+_NOT_PREPARED = {"26000", "42P05", "0A000"}
+"""How PostgreSQL says that a prepared statement is not there, is there already, or answers otherwise than it did:
+behind a pooler that hands out another session each time, and after a migration."""
+
+_STATE, _EDGE = "state", "edge"
+_PARAMETERS = ", ".join((*("integer", "integer"), *("integer[]",) * 3, *("timestamptz",) * 2))
+_PLANNING = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL max_parallel_workers_per_gather = 0"
+"""The periods are few, whatever the planner expects: planning is not worth repeating, nor are other processes."""
+
+_NO_EDGE = Edge(0, 0)
+_numbers = count()
+
+_last: WeakKeyDictionary[Database, dict[str, Mark]] = WeakKeyDictionary()
+_unfit: WeakSet[Database] = WeakSet()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a question has found: how the table stands, what days and splits amount to, the rows at the edges."""
+
+    state: State
+    """How the table stands."""
+
+    days: dict[int, Told]
+    splits: dict[str, dict[str, Told]]
+    edges: list[tuple[Edge, dict[str, tuple[Any, ...]]]]
+
+
+def remember(database: Database, family: Family, mark: Mark | None) -> None:
+    """Keep how current the pre-aggregates of a table are, for the next report."""
+    if mark is not None:
+        _last.setdefault(database, {})[family.source] = mark
+
+
+def expected(database: Database, family: Family) -> Mark | None:
+    """How current they may still be; None where nobody knows, or reports have to be read step by step.
+
+    Nothing is prepared on the connections of a host.
+    """
+    if not database.own or database in _unfit or not copying.is_possible(database.engine):
+        return None
+    return _last.get(database, {}).get(family.source)
+
+
+def is_forgetful(database: Database, error: DBAPIError) -> bool:
+    """Whether an error means that statements do not stay prepared; from now on reports are read step by step then."""
+    if faults.sqlstate(error) not in _NOT_PREPARED:
+        return False
+    _unfit.add(database)
+    return True
+
+
+@dataclass(slots=True)
+class Question:
+    """Asks how a table stands, and for what `rollup_cells.read` reads of two covers, and for the rows at the edges."""
+
+    family: Family
+    dimensions: tuple[str, ...]
+    fine: Cover
+    coarse: Cover
+    _name: str = ""
+
+    def is_short(self) -> bool:
+        """Whether periods are few enough to be named one by one; of days there is one run, and one edge at most."""
+        days, shorter = _by_length(self.fine)
+        few = all(_count(spans) <= rollup_cells.FEW_PERIODS for spans in (shorter, self.coarse.spans))
+        return few and len(days) == 1 and len(self.coarse.edges) < 2
+
+    def text(self, connection: Connection) -> str:
+        """The question in SQL, for a transaction that has just begun."""
+        statement = _statement(self.family.source, self.dimensions, schema_prefix(connection))
+        known = connection.info.get(statement)
+        self._name = known or f"stateful_engine_{next(_numbers)}"
+        prepare = "" if known else f"PREPARE {self._name} ({_PARAMETERS}) AS {statement}; "
+        return f"{prepare}{_PLANNING}; EXECUTE {self._name} ({self._arguments()})"
+
+    def _arguments(self) -> str:
+        literal = Sql("postgresql").literal
+        days, shorter = _by_length(self.fine)
+        edge = self.coarse.edges[0] if self.coarse.edges else _NO_EDGE
+        arrays = ", ".join(map(_array, (shorter, self.coarse.spans, self.coarse.less)))
+        return f"{days[0][0]}, {days[0][1]}, {arrays}, {literal(edge.begin)}, {literal(edge.end)}"
+
+    def found(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Found:
+        """What the answer says. The statement is prepared by now, for the next question on this connection."""
+        connection.info[_statement(self.family.source, self.dimensions, schema_prefix(connection))] = self._name
+        cells: list[tuple[Any, ...]] = []
+        at_edge: list[Any] = []
+        state = State(None, None, 0)
+        for row in rows:
+            if row[0] == _EDGE:
+                at_edge.append(orjson.loads(row[1]))
+            elif row[0] == _STATE:
+                state = rollup_marks.state_of(row[2:])
+            else:
+                cells.append(row)
+        days, splits = rollup_cells.sorted_out(self.family, self.dimensions, cells)
+        return Found(state, days, splits, [(edge, by_column(self.family, at_edge)) for edge in self.coarse.edges])
+
+
+@lru_cache(maxsize=16)
+def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> str:
+    family = FAMILIES[source]
+    width = len(rollup_cells.told(family))
+    state = rollup_marks.state_statement(family, "postgresql", more=", NULL" * (width - 6))
+    row = f"json_build_array({', '.join(edge_columns(source, 'postgresql').values())})"
+    edge = f"SELECT '{_EDGE}', CAST({row} AS TEXT){', NULL' * width} FROM {{schema}}{source}"
+    return " UNION ALL ".join(
+        (
+            rollup_cells.days_statement(family, "period BETWEEN $1 AND $2"),
+            rollup_cells.days_statement(family, "period = ANY($3)"),
+            rollup_cells.splits_statement(family, dimensions, "period = ANY($4)", "period = ANY($5)"),
+            f"SELECT '{_STATE}', NULL, {state.removeprefix('SELECT ')}",
+            f"{edge} WHERE created_at >= $6 AND created_at < $7",
+        )
+    ).replace("{schema}", schema)
+
+
+def _by_length(cover: Cover) -> tuple[list[Span], list[Span]]:
+    """Runs of days, and runs of shorter periods."""
+    found: tuple[list[Span], list[Span]] = [], []
+    for span in cover.spans:
+        found[span[0] < Grain.DAY * STRIDE].append(span)
+    return found
+
+
+def _count(spans: Iterable[Span]) -> int:
+    return sum(last - first + 1 for first, last in spans)
+
+
+def _array(spans: Iterable[Span]) -> str:
+    return f"'{{{', '.join(str(period) for first, last in spans for period in range(first, last + 1))}}}'"

@@ -1,0 +1,37 @@
+"""One moment of the database: what is read there fits together, whatever others write meanwhile.
+
+A report is read in a hurry, and each message to a server and back costs as much as a small question does. psycopg2 can
+send several statements in one, so that the first question goes with what makes it such a moment.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stateful_engine.storage import copying, faults, time_limits
+from stateful_engine.storage.rollup_sql import fetched
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from stateful_engine.storage.database import Database
+
+Rows = list[tuple[Any, ...]]
+
+
+@contextmanager
+def snapshot(database: Database, first: Callable[[Connection], str]) -> Iterator[tuple[Connection, Rows]]:
+    """A connection that sees one moment only, and the answer to the first question there."""
+    with faults.translated(), database.ready_engine().connect() as connection:
+        if copying.is_possible(connection):
+            statements = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", time_limits.setting(), first(connection))
+            yield connection, fetched(connection, "; ".join(filter(None, statements)))
+            return
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.execution_options(isolation_level="REPEATABLE READ")
+        with time_limits.limited(connection):
+            yield connection, fetched(connection, first(connection))
