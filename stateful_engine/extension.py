@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from stateful_engine.services.state_manager import StateManager
     from stateful_engine.storage.cache import Cache
     from stateful_engine.storage.database import Database
+    from stateful_engine.tracking.callers import Callers
 
 ClientT = TypeVar("ClientT")
 
@@ -44,6 +45,7 @@ class Runtime:
     database: Database
     cache: Cache
     recorder: Recorder
+    callers: Callers
     state_manager: StateManager
     analytics: Analytics
     integrator: EnhancedSignalIntegrator
@@ -180,6 +182,7 @@ def _build_runtime(app: Flask, settings: Settings, db: SQLAlchemy | None) -> Run
     from stateful_engine.services.state_manager import StateManager
     from stateful_engine.storage.cache import Cache
     from stateful_engine.storage.database import database_for
+    from stateful_engine.tracking.callers import Callers
     from stateful_engine.tracking.instrument import instrument
 
     guard = Guard()
@@ -201,4 +204,6 @@ def _build_runtime(app: Flask, settings: Settings, db: SQLAlchemy | None) -> Run
         database, recorder, settings, analytics=analytics, on_change=on_commit, announce=announce
     )
     integrator = EnhancedSignalIntegrator(state_manager, analytics, instrument=instrument)
-    return Runtime(settings, guard, database, cache, recorder, state_manager, analytics, integrator, announce)
+    return Runtime(
+        settings, guard, database, cache, recorder, Callers(settings), state_manager, analytics, integrator, announce
+    )

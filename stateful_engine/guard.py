@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from types import TracebackType
+from typing import TypeVar
 
 from stateful_engine.errors import ConfigurationError, SchemaError, StorageUnavailableError
 from stateful_engine.logging import logger
+
+ArgumentT = TypeVar("ArgumentT")
+ResultT = TypeVar("ResultT")
 
 
 class Guard:
@@ -23,6 +28,14 @@ class Guard:
         if guarded is None:
             guarded = self._places[place] = _Guarded(self, place)
         return guarded
+
+    def attempt(self, place: str, work: Callable[[ArgumentT], ResultT], argument: ArgumentT) -> ResultT | None:
+        """What `work` makes of `argument`; None when it fails. As the block above, for where microseconds count."""
+        try:
+            return work(argument)
+        except Exception as error:  # noqa: BLE001  the guard itself
+            self.caught(place, error)
+            return None
 
     def count(self, what: str, n: int = 1) -> None:
         """Add `n` to the counter `what`."""

@@ -105,7 +105,7 @@ class RequestInfo(NamedTuple):
             _short(header("HTTP_OPENAI_CONVERSATION_ID")),
             user,
             _short(header("HTTP_OPENAI_GPT_ID")),
-            _short(header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT")),
+            request_id_of(request),
             _API if agent is None else source_of(agent),
         )
 
@@ -147,6 +147,35 @@ class RequestInfo(NamedTuple):
             "request_id": self.request_id,
         }
         return {name: value for name, value in known.items() if value is not None}
+
+
+def request_id_of(request: Request) -> str | None:
+    """The id that a caller or a proxy gave to this one request."""
+    header = request.environ.get
+    return _short(header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT"))
+
+
+def identity_of(request: Request) -> tuple[str | None, ...] | None:
+    """All that `RequestInfo` says depends on, but for `request_id`; None when that is more than a line and headers."""
+    header = request.environ.get
+    rule, placed = request.url_rule, request.view_args
+    if rule is None or header("CONTENT_LENGTH"):
+        return None
+    if placed and not all(type(value) is str for value in placed.values()):
+        return None
+    return (
+        rule.rule,
+        request.method,
+        header("QUERY_STRING"),
+        header("HTTP_USER_AGENT"),
+        header("HTTP_REFERER"),
+        request.remote_addr,
+        header("HTTP_X_SESSION_ID"),
+        header("HTTP_OPENAI_CONVERSATION_ID"),
+        header("HTTP_OPENAI_EPHEMERAL_USER_ID"),
+        header("HTTP_OPENAI_GPT_ID"),
+        *(placed.values() if placed else ()),
+    )
 
 
 def _told(meta: Mapping[str, Any], name: str) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 
 import pytest
 
@@ -50,3 +51,12 @@ def test_what_succeeds_leaves_no_trace() -> None:
     with guard("anything"):
         guard.count("unrecognised_shapes")
     assert guard.snapshot() == {"unrecognised_shapes": 1}
+
+
+def test_an_attempt_gives_what_was_made_or_counts_the_failure() -> None:
+    guard = Guard()
+    assert guard.attempt("read_a_number", int, "7") == 7
+    assert guard.attempt("read_a_number", int, "seven") is None
+    assert guard.snapshot() == {"failed_read_a_number": 1}
+    with pytest.raises(SystemExit):
+        guard.attempt("leave", sys.exit, 1)

@@ -23,37 +23,43 @@ _SIGNAL_ID = re.compile(r"sig_[0-9a-f]{12}_([0-9]{1,12})")
 _supply: list[str] = []
 
 
-def _random_hex() -> str:
-    """Twelve hexadecimal digits that nobody else has."""
-    try:
-        return _supply.pop()
-    except IndexError:
-        digits = os.urandom(_AT_ONCE * _BYTES).hex()
-        _supply.extend(digits[start : start + 2 * _BYTES] for start in range(2 * _BYTES, len(digits), 2 * _BYTES))
-        return digits[: 2 * _BYTES]
+def _more() -> str:
+    """Twelve hexadecimal digits that nobody else has, and a new supply of such."""
+    digits = os.urandom(_AT_ONCE * _BYTES).hex()
+    _supply.extend(digits[start : start + 2 * _BYTES] for start in range(2 * _BYTES, len(digits), 2 * _BYTES))
+    return digits[: 2 * _BYTES]
 
 
 os.register_at_fork(after_in_child=_supply.clear)
 
 
+def tail(now_us: int) -> str:
+    """What an id made at `now_us`, microseconds since the epoch, has behind its first three letters."""
+    try:
+        digits = _supply.pop()
+    except IndexError:
+        digits = _more()
+    return f"_{digits}_{now_us // 1_000_000}"
+
+
 def signal_id() -> str:
     """A new id `sig_<12 hex>_<unix seconds>`."""
-    return f"sig_{_random_hex()}_{clock.epoch_seconds()}"
+    return "sig" + tail(clock.epoch_us())
 
 
 def query_id() -> str:
     """A new id `qry_<12 hex>_<unix seconds>`."""
-    return f"qry_{_random_hex()}_{clock.epoch_seconds()}"
+    return "qry" + tail(clock.epoch_us())
 
 
 def interaction_id() -> str:
     """A new id `int_<12 hex>_<unix seconds>`."""
-    return f"int_{_random_hex()}_{clock.epoch_seconds()}"
+    return "int" + tail(clock.epoch_us())
 
 
 def message_id() -> str:
     """A new id `msg_<12 hex>_<unix seconds>` for a message to webhooks."""
-    return f"msg_{_random_hex()}_{clock.epoch_seconds()}"
+    return "msg" + tail(clock.epoch_us())
 
 
 def signal_made_at(text: str) -> int | None:

@@ -88,7 +88,10 @@ class Recorder:
 
         Raises `SpoolFullError` when the spool has reached its limit or its disk is full.
         """
-        self._spool.append(b"".join([_line(record) for record in records]), len(records))
+        if len(records) == 1:
+            self._spool.append(_line(records[0]), 1)
+        else:
+            self._spool.append(b"".join([_line(record) for record in records]), len(records))
         writer = self._writer
         if writer is None or not writer.running:
             self._start()
@@ -293,7 +296,7 @@ class Recorder:
 
 
 def _line(record: Record) -> bytes:
-    payload = encoding.encode(record)
+    payload = record if isinstance(record, bytes) else encoding.encode(record)
     if len(payload) > MAX_PAYLOAD:
         raise PayloadTooLargeError(f"a record may hold {MAX_PAYLOAD >> 20} MiB; record less at a time")
     return frame(payload)

@@ -50,10 +50,11 @@ class Rows:
     created_us: int = field(default_factory=clock.epoch_us)
 
 
-Record = Call | Rows
+Record = Call | Rows | bytes
+"""What may be recorded; bytes are a record that is encoded already."""
 
 
-def encode(record: Record) -> bytes:
+def encode(record: Call | Rows) -> bytes:
     """The bytes of a record, made with one pass of orjson.
 
     Raises `TypeError` when a row holds something that JSON cannot say.
@@ -79,7 +80,61 @@ def encode(record: Record) -> bytes:
     return _dumps(head) + _SEPARATOR + body
 
 
-def decode(payload: bytes) -> Record:
+_QUERY = '"response_status":%d,"processing_time_ms":%.3f,"request_id":%s,"is_successful":%s,"error_message":%s,'
+_NULL = "null"
+_SIGNAL = '"signal_id":"sig%s","interaction_id":"int%s",'
+
+
+class Form:
+    """Encoded calls that differ in a few places only, and hold no signal or one that the writer reads.
+
+    Several times faster than making rows and encoding them. A signal, and the interaction that tells of it, share the
+    random part of the query's id: ids are unique each in their table.
+    """
+
+    __slots__ = ("_bare", "_with_signal")
+
+    def __init__(self, query: Row, unfolded: Row) -> None:
+        """`query` has the columns that are always the same, `unfolded` what always goes with the signal."""
+        row = f'"l":{{{_QUERY}{_members(query)}}}'
+        self._bare = f'{{"k":"c","u":%d,"q":"qry%s","s":[],"i":[],{row}'
+        self._with_signal = f'{self._bare},"f":{{{_SIGNAL}{_members(unfolded)}}}'
+
+    def filled(
+        self,
+        tail: str,
+        created_us: int,
+        *,
+        status: int,
+        milliseconds: float,
+        request_id: str | None,
+        error: str | None,
+        body: bytes | None,
+        has_signal: bool,
+    ) -> bytes:
+        """The record of one call, whose ids end in `tail`; `error` is told of one that was not successful."""
+        successful = 200 <= status < 400
+        named = _NULL if request_id is None else _text(request_id)
+        failure = _NULL if successful or error is None else _text(error)
+        blanks = (created_us, tail, status, milliseconds, named, "true" if successful else "false", failure)
+        head = self._with_signal % (*blanks, tail, tail) if has_signal else self._bare % blanks
+        if body is None:
+            return f"{head}}}".encode()
+        if len(body) > BODY_LIMIT:
+            return f'{head},"n":{len(body)}}}'.encode()
+        return b"%b}%b%b" % (head.encode(), _SEPARATOR, body)
+
+
+def _members(fields: Row) -> str:
+    """The members of a JSON object, for a text with blanks."""
+    return _text(fields)[1:-1].replace("%", "%%")
+
+
+def _text(value: Any) -> str:
+    return _dumps(value).decode()
+
+
+def decode(payload: bytes) -> Call | Rows:
     """The record that `encode` was given; a body beyond `BODY_LIMIT` comes back as its marker.
 
     Raises `ValueError` for bytes that are no record.

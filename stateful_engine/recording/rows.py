@@ -21,7 +21,7 @@ from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.installation import people_of
 from stateful_engine.recording.folding import folded
 from stateful_engine.recording.readings import Reading, Readings
-from stateful_engine.recording.records import Call, Record, Row, truncated
+from stateful_engine.recording.records import Call, Row, Rows, truncated
 from stateful_engine.storage import gpt_queries, interactions, signals, tables
 from stateful_engine.storage.base import JsonFiltered, JsonStored, UtcDateTime
 
@@ -67,7 +67,7 @@ def _shape(table: str) -> _Shape:
 
 
 def rows_of(
-    record: Record, settings: Settings, *, texts_are_clean: bool = False, readings: Readings | None = None
+    record: Call | Rows, settings: Settings, *, texts_are_clean: bool = False, readings: Readings | None = None
 ) -> TableRows:
     """The rows that `record` stands for, by table, ready for `bulk.insert_new`.
 

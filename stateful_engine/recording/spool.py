@@ -76,7 +76,11 @@ class Spool:
             if self._pending_bytes + self._others_bytes + size > self.max_bytes:
                 self._refuse(count)
             segment = self._active or self._open(count)
-            if not _written(segment, data):
+            try:
+                is_whole = os.write(segment.fd, data) == size
+            except OSError:
+                is_whole = False
+            if not is_whole:
                 segment = self._repeat(data, count)
             segment.size += size
             segment.records += count

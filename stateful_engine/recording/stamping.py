@@ -24,13 +24,11 @@ class Stamp:
 class Observer:
     """Whoever observes a call; `stamp` is the last one that was made while it ran, or that it began under."""
 
-    stamp: Stamp | None
-
-    def __init__(self) -> None:
-        self.stamp = _current.get()
+    stamp: Stamp | None = None
 
 
-_current: ContextVar[Stamp | None] = ContextVar("stateful_engine_stamp", default=None)
+in_force: ContextVar[Stamp | None] = ContextVar("stateful_engine_stamp", default=None)
+"""The stamp that holds for the code that runs."""
 
 observer: ContextVar[Observer | None] = ContextVar("stateful_engine_observer", default=None)
 """The innermost observer of the code that runs."""
@@ -38,7 +36,7 @@ observer: ContextVar[Observer | None] = ContextVar("stateful_engine_observer", d
 
 def current() -> Stamp | None:
     """The stamp that holds here, or None outside of any experiment."""
-    return _current.get()
+    return in_force.get()
 
 
 @contextmanager
@@ -47,11 +45,11 @@ def stamped(stamp: Stamp) -> Iterator[None]:
     observing = observer.get()
     if observing is not None:
         observing.stamp = stamp
-    token = _current.set(stamp)
+    token = in_force.set(stamp)
     try:
         yield
     finally:
-        _current.reset(token)
+        in_force.reset(token)
 
 
 def columns(stamp: Stamp | None) -> dict[str, str]:

@@ -15,9 +15,10 @@ from flask import after_this_request, current_app, g, has_request_context, reque
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.globals import find_runtime
-from stateful_engine.recording.stamping import Observer, observer
-from stateful_engine.request_info import RequestInfo
-from stateful_engine.tracking.responses import Answer, Ids, lowered, payload_of, read, with_ids
+from stateful_engine.recording.stamping import Observer, in_force, observer
+from stateful_engine.request_info import RequestInfo, identity_of, request_id_of
+from stateful_engine.tracking.callers import Caller
+from stateful_engine.tracking.responses import NO_IDS, Answer, Ids, lowered, payload_of, read, with_ids
 from stateful_engine.tracking.settlement import settle
 
 if TYPE_CHECKING:
@@ -34,40 +35,40 @@ def begin(options: Options, view_name: str) -> Observation | None:
     runtime = find_runtime()
     if runtime is None or not options.track or not runtime.settings.enabled:
         return None
-    with runtime.guard("start_tracking"):
-        now_serving = _now_serving()
-        outer = observer.get()
-        if isinstance(outer, Observation) and outer.covers(runtime, now_serving):
-            outer.options = outer.options.joined_by(options)
-            return None
-        return Observation(runtime, options, view_name, now_serving)
-    return None
-
-
-def _now_serving() -> Request | None:
-    """The request itself, with one look through the proxy; None outside of any."""
     try:
-        serving: Request = request._get_current_object()  # type: ignore[attr-defined]
+        # One look through the proxy, as all of this stands in the way of every request.
+        serving = request._get_current_object()  # type: ignore[attr-defined]
     except RuntimeError:
+        serving = None
+    outer = observer.get()
+    if isinstance(outer, Observation) and outer.covers(runtime, serving):
+        outer.options = outer.options.joined_by(options)
         return None
-    return serving
+    return Observation(runtime, options, view_name, serving)
 
 
 class Observation(Observer):
-    """A call that is being observed: when it began, how it ended, and whether it has been settled."""
+    """A call that is being observed: when it began, how it ended, and whether it has been settled.
+
+    The first call of a request settles on its final response, and with it `others` that followed in the same request.
+    """
+
+    running = True
+    rv: Any = None
+    error: BaseException | None = None
+    ids: Ids | None = None
+    elapsed = 0.0
+    may_read = True
+    answered = False
+    all_settled = False
+    others: tuple[Observation, ...] = ()
 
     def __init__(self, runtime: Runtime, options: Options, view_name: str, serving: Request | None) -> None:
-        super().__init__()
+        self.stamp = in_force.get()
         self.runtime = runtime
         self.options = options
         self.view_name = view_name
         self.request = serving
-        self.running = True
-        self.rv: Any = None
-        self.error: BaseException | None = None
-        self.ids: Ids | None = None
-        self.elapsed = 0.0
-        self.may_read = True
         self._token: Token[Observer | None] = observer.set(self)
         self.started = perf_counter()
 
@@ -88,19 +89,73 @@ class Observation(Observer):
     def _ended(self) -> None:
         self.elapsed = perf_counter() - self.started
         self.running = False
-        with self.runtime.guard("finish_tracking"):
-            self._step_back()
-            if self.request is None:
-                self.settle(self.own_answer())
-            else:
-                _await_response(self, self.request)
+        self.runtime.guard.attempt("finish_tracking", Observation._finish, self)
 
-    def _step_back(self) -> None:
+    def _finish(self) -> None:
         try:
             observer.reset(self._token)
         except ValueError:
-            # A coroutine that ends in another context than it began in, where nobody observes.
-            return
+            # A coroutine that ends in another context than it began in: there nobody observes.
+            observer.set(None)
+        if self.request is None:
+            self.settle(self.own_answer())
+        else:
+            self._await_response(self.request)
+
+    def _await_response(self, serving: Request) -> None:
+        """Have the call settled by the response of its request; the first call of a request asks for that."""
+        held = vars(g._get_current_object())
+        first: Observation | None = held.get(_KEY)
+        if first is None or first.request is not serving or first.answered:
+            held[_KEY] = self
+            after_this_request(self.respond)
+        else:
+            first.others = (*first.others, self)
+
+    def respond(self, response: Response) -> Response:
+        """Settle what was observed and give the ids to the client; returns `response` itself when that fails."""
+        self.answered = True
+        with_ids = self.runtime.guard.attempt("give_ids_to_the_client", self._answered, response)
+        return response if with_ids is None else with_ids
+
+    def _answered(self, response: Response) -> Response:
+        headers = lowered(response)
+        answer = read(response, headers)
+        if answer.data is None and response.is_streamed:
+            self._leave_the_body()
+        ids = self._settle_all() if self.others else self.settle_as_part_of(answer)
+        self.all_settled = True
+        if ids.query_id is None and not ids.signal_ids:
+            return response
+        return with_ids(response, ids, headers, answer if self._may_inject() else None)
+
+    def _leave_the_body(self) -> None:
+        """What is streamed is made while it is sent, perhaps of a request body that is still to be read."""
+        for observation in (self, *self.others):
+            observation.may_read = False
+
+    def _settle_all(self) -> Ids:
+        """A single call is what the client got, where that can be read; of several, each is what it returned."""
+        settled = [one.settle(one.own_answer()) for one in (self, *self.others)]
+        query_ids = [ids.query_id for ids in settled if ids.query_id is not None]
+        signal_ids = dict.fromkeys(name for ids in settled for name in ids.signal_ids)
+        return Ids(",".join(query_ids) or None, tuple(signal_ids))
+
+    def _may_inject(self) -> bool:
+        """Not into answers whose bytes a client compares with earlier ones: a conditional or a range request."""
+        wanted = self.options.inject
+        if not (self.runtime.settings.inject_ids if wanted is None else wanted) or self.request is None:
+            return False
+        environ = self.request.environ
+        return "HTTP_IF_NONE_MATCH" not in environ and "HTTP_RANGE" not in environ
+
+    def settle_left_over(self, error: BaseException | None) -> None:
+        """Settle what no response has settled, when the request ends with `error`."""
+        for observation in (self, *self.others):
+            if observation.error is None:
+                observation.error = error
+            if observation.ids is None:
+                observation.settle(observation.own_answer())
 
     def own_answer(self) -> Answer:
         """What the call amounts to by itself, without the response that it may have become a part of."""
@@ -108,112 +163,50 @@ class Observation(Observer):
             return payload_of(self.rv, current_app._get_current_object())  # type: ignore[attr-defined]
         return Answer(_status_of(self.error))
 
+    def settle_as_part_of(self, answer: Answer) -> Ids:
+        """Record the call as the final `answer`; where a page was made of its JSON, as what it returned itself."""
+        if answer.data is None and answer.successful and self.error is None and self.ids is None:
+            answer = self.own_answer().with_status(answer.status)
+        return self.settle(answer)
+
     def settle(self, answer: Answer) -> Ids:
         """Record the call as `answer`, once; further calls return the same ids."""
         if self.ids is None:
-            self.ids = Ids()
-            error = None if self.error is None else type(self.error).__name__
-            self.ids = settle(
-                self.runtime,
-                self.options,
-                self._info(),
-                answer=answer,
-                elapsed=self.elapsed,
-                error=error,
-                stamp=self.stamp,
-            )
+            self.ids = NO_IDS
+            self.ids = settle(self, self._caller(), answer)
             self.rv = self.error = None
         return self.ids
 
-    def settle_as_part_of(self, answer: Answer) -> Ids:
-        """Record the call as the final `answer`; where a page was made of its JSON, as what it returned itself."""
-        if self.ids is None and answer.data is None and answer.successful and self.error is None:
-            answer = self.own_answer()._replace(status=answer.status)
-        return self.settle(answer)
+    @property
+    def error_name(self) -> str | None:
+        """The class of the exception that ended the call, never its text."""
+        return None if self.error is None else type(self.error).__name__
 
-    def _info(self) -> RequestInfo:
+    @property
+    def request_id(self) -> str | None:
+        """What the caller, or a proxy, calls the request."""
+        return None if self.request is None else request_id_of(self.request)
+
+    def _caller(self) -> Caller:
         if self.request is None:
-            return RequestInfo.outside(self.view_name)
+            return Caller(RequestInfo.outside(self.view_name))
+        callers = self.runtime.callers
+        known = callers.known.get(identity_of(self.request))
+        if known is not None:
+            return known
         with self.runtime.guard("read_the_request"):
-            return RequestInfo.from_request(self.request, self.runtime.settings, may_read=self.may_read)
-        return RequestInfo.outside(self.view_name, self.request.method)
-
-
-class _Served:
-    """The observations of one request, and the function that settles them on its final response."""
-
-    __slots__ = ("answered", "observations", "request", "runtime", "settled")
-
-    def __init__(self, runtime: Runtime, serving: Request) -> None:
-        self.runtime = runtime
-        self.request = serving
-        self.observations: list[Observation] = []
-        self.answered = False
-        self.settled = False
-
-    def respond(self, response: Response) -> Response:
-        """Settle what was observed and give the ids to the client; returns `response` itself when that fails."""
-        with self.runtime.guard("give_ids_to_the_client"):
-            self.answered = True
-            return self._answered(response)
-        return response
-
-    def _answered(self, response: Response) -> Response:
-        headers = lowered(response)
-        answer = read(response, headers)
-        if answer.data is None and response.is_streamed:
-            self._leave_the_body()
-        ids = self._settle(answer)
-        self.settled = True
-        if ids.query_id is None and not ids.signal_ids:
-            return response
-        return with_ids(response, ids, headers=headers, answer=answer if self._may_inject() else None)
-
-    def _leave_the_body(self) -> None:
-        """What is streamed is made while it is sent, perhaps of a request body that is still to be read."""
-        for observation in self.observations:
-            observation.may_read = False
-
-    def _settle(self, answer: Answer) -> Ids:
-        """A single call is what the client got, where that can be read; of several, each is what it returned."""
-        if len(self.observations) == 1:
-            return self.observations[0].settle_as_part_of(answer)
-        settled = [one.settle(one.own_answer()) for one in self.observations]
-        query_ids = [ids.query_id for ids in settled if ids.query_id is not None]
-        signal_ids = dict.fromkeys(name for ids in settled for name in ids.signal_ids)
-        return Ids(",".join(query_ids) or None, tuple(signal_ids))
-
-    def _may_inject(self) -> bool:
-        """Not into answers whose bytes a client compares with earlier ones: a conditional or a range request."""
-        environ = self.request.environ
-        if "HTTP_IF_NONE_MATCH" in environ or "HTTP_RANGE" in environ:
-            return False
-        wanted = self.observations[0].options.inject
-        return self.runtime.settings.inject_ids if wanted is None else wanted
-
-
-def _await_response(observation: Observation, serving: Request) -> None:
-    """Have the call settled by the response of its request; the first call of a request asks for that."""
-    held = vars(g._get_current_object())
-    served: _Served | None = held.get(_KEY)
-    if served is None or served.request is not serving or served.answered:
-        served = held[_KEY] = _Served(observation.runtime, serving)
-        after_this_request(served.respond)
-    served.observations.append(observation)
+            return callers.of(self.request, may_read=self.may_read)
+        return Caller(RequestInfo.outside(self.view_name, self.request.method))
 
 
 def settle_left_over(error: BaseException | None = None) -> None:
     """Settle what no response has settled; for `app.teardown_request`, harmless when called again or on a copy."""
-    served: _Served | None = vars(g._get_current_object()).get(_KEY)
-    if served is None or served.settled or not has_request_context():
+    first: Observation | None = vars(g._get_current_object()).get(_KEY)
+    if first is None or first.all_settled or not has_request_context():
         return
-    with served.runtime.guard("settle_after_the_request"):
-        if served.request is request._get_current_object():  # type: ignore[attr-defined]
-            for observation in served.observations:
-                if observation.error is None:
-                    observation.error = error
-                if observation.ids is None:
-                    observation.settle(observation.own_answer())
+    with first.runtime.guard("settle_after_the_request"):
+        if first.request is request._get_current_object():  # type: ignore[attr-defined]
+            first.settle_left_over(error)
 
 
 def _status_of(error: BaseException) -> int:

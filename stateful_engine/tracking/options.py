@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from stateful_engine.domain.extraction import ExtractedSignal
@@ -17,9 +18,12 @@ Extractor = Callable[[Any, Mapping[str, Any]], Found | Iterable[Found] | None]
 """A host's own reader: gets the parsed JSON body and the request's parameters, gives signals or dicts of fields."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Options:
-    """What to record of a view and under which names; `signals=False` records the query alone."""
+    """What to record of a view and under which names; `signals=False` records the query alone.
+
+    Options are told apart by which object they are: a view has one for life.
+    """
 
     endpoint: str | None = None
     method: str | None = None
@@ -32,8 +36,12 @@ class Options:
     log_query: bool = True
     signals: bool = True
     track: bool = True
+    can_wait: bool = field(init=False)
+    """Whether nobody asks what a signal says before the writer has it."""
 
     def __post_init__(self) -> None:
+        can_wait = self.extractor is None and self.log_query and not self.dedupe_seconds
+        object.__setattr__(self, "can_wait", can_wait)
         if self.endpoint is not None and not isinstance(self.endpoint, str):
             raise ConfigurationError("the endpoint name must be text; pass for example '/api/gpts/signal'")
         if self.extractor is not None and self.mapping is not None:
@@ -48,7 +56,13 @@ class Options:
 
         `@track_gpt_query` above `@track_signal_generation` therefore records the query and the signals, once.
         """
-        log_query = self.log_query or inner.log_query
-        if self.signals or not inner.signals:
-            return self if log_query == self.log_query else replace(self, log_query=log_query)
-        return replace(inner, endpoint=self.endpoint or inner.endpoint, method=self.method, log_query=log_query)
+        return _joined(self, inner)
+
+
+@lru_cache(maxsize=1024)
+def _joined(outer: Options, inner: Options) -> Options:
+    """The same two give the same one, by which what was worked out for it is found again."""
+    log_query = outer.log_query or inner.log_query
+    if outer.signals or not inner.signals:
+        return outer if log_query == outer.log_query else replace(outer, log_query=log_query)
+    return replace(inner, endpoint=outer.endpoint or inner.endpoint, method=outer.method, log_query=log_query)

@@ -10,58 +10,64 @@ import orjson
 
 from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import ExtractedSignal, extract, extract_one, located
-from stateful_engine.domain.recent import Recent
 from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.errors import InvalidInputError, SpoolFullError
 from stateful_engine.installation import people_of
 from stateful_engine.recording import stamping
 from stateful_engine.recording.columns import interaction_row, signal_row
-from stateful_engine.recording.records import BODY_LIMIT, Call
+from stateful_engine.recording.records import Call as RecordedCall
+from stateful_engine.recording.records import Record
 from stateful_engine.request_info import RequestInfo
-from stateful_engine.services import inputs
 from stateful_engine.tracking import dedupe
-from stateful_engine.tracking.options import DEFAULT_SOURCE, Options
-from stateful_engine.tracking.responses import MAX_RECENT_BYTES, RECENT_BODIES, Answer, Ids
+from stateful_engine.tracking.callers import Caller, interaction_source, query_columns, source, unfolded_columns
+from stateful_engine.tracking.options import Options
+from stateful_engine.tracking.responses import NO_IDS, Answer, Ids, Places
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
-    from stateful_engine.recording.stamping import Stamp
+    from stateful_engine.tracking.observation import Observation
 
 _NO_SIGNAL_METHODS = frozenset(("HEAD", "OPTIONS"))
 
 
-def settle(
-    runtime: Runtime,
-    options: Options,
-    info: RequestInfo,
-    *,
-    answer: Answer,
-    elapsed: float,
-    error: str | None,
-    stamp: Stamp | None,
-) -> Ids:
-    """Record one tracked call; returns the ids that the client may be told, none when nothing was recorded.
-
-    `elapsed` is in seconds; `error` is the class name of the exception that ended the call, never its text; `stamp`
-    the variant that was served in it.
-    """
+def settle(call: Observation, caller: Caller, answer: Answer) -> Ids:
+    """Record one tracked call; returns the ids that the client may be told, none when nothing was recorded."""
+    runtime, options, info = call.runtime, call.options, caller.info
     found = _signals(runtime, options, info, answer)
+    if found or call.stamp is not None or not options.log_query:
+        return _settle_rows(call, info, answer, found)
+    created_us = clock.epoch_us()
+    tail = identifiers.tail(created_us)
+    record = caller.form(options).filled(
+        tail,
+        created_us,
+        status=answer.status,
+        milliseconds=call.elapsed * 1000,
+        request_id=call.request_id,
+        error=call.error_name,
+        body=answer.data if runtime.settings.capture_response else None,
+        has_signal=found is None,
+    )
+    if not _recorded(runtime, record):
+        return NO_IDS
+    return Ids(f"qry{tail}", (f"sig{tail}",) if found is None else ())
+
+
+def _settle_rows(call: Observation, info: RequestInfo, answer: Answer, found: Sequence[ExtractedSignal] | None) -> Ids:
+    """As `settle` for what is not usual: several signals, options that ask for them now, and experiments."""
+    runtime, options = call.runtime, call.options
     query_id, created_us = identifiers.query_id(), clock.epoch_us()
-    query = _query_row(options, info, answer=answer, elapsed=elapsed, error=error)
-    unread = _unread_signal(options, info, query_id) if found is None else None
-    if stamp is not None:
-        query.update(stamping.columns(stamp))
-        if unread is not None:
-            unread["stamp"] = [stamp.experiment, stamp.variant, stamp.unit]
+    query = {**query_columns(options, info), **_result(call, answer), **stamping.columns(call.stamp)}
+    unread = _unread_signal(call, info, query_id) if found is None else None
     rows: list[dict[str, Any]] = []
     ids: list[str] = [] if unread is None else [unread["signal_id"]]
     if found:
         query.update(ai_model_used=found[0].ai_model, confidence_score=found[0].confidence)
-        context = {**_context(options, info, query_id), "stamp": stamp}
+        context = _context(call, info, query_id)
         every = [signal_row(identifiers.signal_id(), one, context, created_us=created_us) for one in found]
         rows, ids = _deduped(runtime, every, options.dedupe_seconds)
     keeps_body = options.log_query and runtime.settings.capture_response
-    call = Call(
+    record = RecordedCall(
         created_us,
         query_id,
         query if options.log_query else None,
@@ -70,57 +76,39 @@ def settle(
         [_generated(row, info, options, created_us) for row in rows],
         unread,
     )
-    if not _recorded(runtime, call):
+    if (options.log_query or rows) and not _recorded(runtime, record):
         _forget(runtime, rows, options.dedupe_seconds)
-        return Ids()
+        return NO_IDS
     return Ids(query_id if options.log_query else None, tuple(ids))
 
 
-def _query_row(
-    options: Options, info: RequestInfo, *, answer: Answer, elapsed: float, error: str | None
-) -> dict[str, Any]:
+def _result(call: Observation, answer: Answer) -> dict[str, Any]:
+    """The columns of the query log that tell how the call went."""
     successful = 200 <= answer.status < 400
     return {
-        "endpoint": options.endpoint or info.endpoint,
-        "method": options.method or info.method,
-        "request_params": info.params,
-        "user_query": info.user_query,
         "response_status": answer.status,
-        "processing_time_ms": round(elapsed * 1000, 3),
-        "user_agent": info.user_agent,
-        "ip_address": info.remote_addr,
-        "session_id": info.session_id,
-        "referer": info.referer,
-        "conversation_ref": info.conversation_ref,
-        "user_ref": info.user_ref,
-        "gpt_id": info.gpt_id,
-        "request_id": info.request_id,
+        "processing_time_ms": round(call.elapsed * 1000, 3),
+        "request_id": call.request_id,
         "is_successful": successful,
-        "error_message": None if successful else error,
+        "error_message": None if successful else call.error_name,
     }
 
 
-def _unread_signal(options: Options, info: RequestInfo, query_id: str) -> dict[str, Any]:
-    """What goes with the one signal of an answer that the writer reads: its ids, and where it came from.
-
-    Its ids share the random part of `query_id`: they are unique each in its table, and this costs half of making two.
-    """
-    return {
+def _unread_signal(call: Observation, info: RequestInfo, query_id: str) -> dict[str, Any]:
+    """What goes with the one signal of an answer that the writer reads: its ids, and where it came from."""
+    stamp = call.stamp
+    unread = {
         "signal_id": "sig" + query_id[3:],
         "interaction_id": "int" + query_id[3:],
-        "interaction_source": _interaction_source(options, info),
-        "source": _source(options, info),
-        "source_engine": options.source_engine,
-        "mapping": None if options.mapping is None else dict(options.mapping),
+        **unfolded_columns(call.options, info),
     }
+    return unread if stamp is None else {**unread, "stamp": [stamp.experiment, stamp.variant, stamp.unit]}
 
 
-def _recorded(runtime: Runtime, call: Call) -> bool:
+def _recorded(runtime: Runtime, record: Record) -> bool:
     """Hand the call to the recorder; False when there is no room for it."""
-    if call.query is None and not call.signals:
-        return True
     try:
-        runtime.recorder.record(call)
+        runtime.recorder.record(record)
     except SpoolFullError as error:
         runtime.guard.count("dropped")
         runtime.guard.caught("record_a_call", error)
@@ -131,10 +119,14 @@ def _recorded(runtime: Runtime, call: Call) -> bool:
 def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answer) -> Sequence[ExtractedSignal] | None:
     """The signals in a 2xx JSON answer; None for exactly one that the writer may read.
 
-    A failure to read them costs the signals, never the query.
+    A failure to read them costs the signals, never the query. The writer gets the body as it is, so it may read it
+    where nobody needs to know before what the signal says.
     """
     if not options.signals or answer.data is None or not answer.successful or info.method in _NO_SIGNAL_METHODS:
         return ()
+    can_wait = options.can_wait and runtime.settings.capture_response and answer.can_wait
+    if can_wait and answer.has_one and options.mapping is None:
+        return None
     with runtime.guard("extract_signals"):
         if options.extractor is not None:
             given = options.extractor(orjson.loads(answer.data), deepcopy(info.lookup))
@@ -144,7 +136,7 @@ def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answ
             runtime.guard.count("unrecognised_shapes")
         if not number:
             return ()
-        if number == 1 and _can_be_read_later(runtime, options, answer):
+        if number == 1 and can_wait:
             return None
         body = people_of(runtime.settings).in_json(answer.body)
         found = extract(body, request=info.lookup, mapping=options.mapping).signals
@@ -152,38 +144,11 @@ def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answ
     return ()
 
 
-Places = tuple[int, bool]
-"""How many signals there are in a body, and whether its shape is known."""
-
-_recent: Recent[bytes, Places] = Recent(RECENT_BODIES)
-"""By the bytes of bodies that are likely to come again."""
-
-
 def _places(options: Options, answer: Answer) -> Places:
-    data = answer.data
-    if data is None or len(data) > MAX_RECENT_BYTES or options.mapping is not None:
-        return _located(options, answer)
-    known = _recent.get(data)
-    if known is None:
-        known = _located(options, answer)
-        _recent.keep(data, known)
-    return known
-
-
-def _located(options: Options, answer: Answer) -> Places:
+    if options.mapping is None:
+        return answer.places()
     locator = located(answer.body, mapping=options.mapping)
-    return len(locator.candidates), locator.recognised
-
-
-def _can_be_read_later(runtime: Runtime, options: Options, answer: Answer) -> bool:
-    """Whether what the signal says is needed by nobody before the writer has it, which gets the body as it is."""
-    return (
-        answer.raw is answer.data is not None
-        and len(answer.data) <= BODY_LIMIT
-        and options.log_query
-        and not options.dedupe_seconds
-        and runtime.settings.capture_response
-    )
+    return Places(len(locator.candidates), locator.recognised)
 
 
 def _understood(runtime: Runtime, given: Any) -> list[ExtractedSignal]:
@@ -215,24 +180,18 @@ def _folded(runtime: Runtime, fields: Mapping[str, Any]) -> tuple[ExtractedSigna
         return ()
 
 
-def _context(options: Options, info: RequestInfo, query_id: str) -> dict[str, Any]:
+def _context(call: Observation, info: RequestInfo, query_id: str) -> dict[str, Any]:
     """What the door knows about the call, for the rows of its signals."""
+    options = call.options
     return {
         "query_id": query_id if options.log_query else None,
-        "source": _source(options, info),
+        "source": source(options, info),
         "source_engine": options.source_engine,
         "endpoint": options.endpoint or info.endpoint,
         "user_agent": info.user_agent,
         "ip_address": info.remote_addr,
+        "stamp": call.stamp,
     }
-
-
-def _source(options: Options, info: RequestInfo) -> str:
-    return info.source if options.source == DEFAULT_SOURCE else options.source
-
-
-def _interaction_source(options: Options, info: RequestInfo) -> str:
-    return info.source if options.source == DEFAULT_SOURCE else inputs.interaction_source(options.source)
 
 
 def _deduped(runtime: Runtime, rows: list[dict[str, Any]], seconds: float) -> tuple[list[dict[str, Any]], list[str]]:
@@ -251,7 +210,7 @@ def _deduped(runtime: Runtime, rows: list[dict[str, Any]], seconds: float) -> tu
     return fresh, list(dict.fromkeys(ids))
 
 
-def _forget(runtime: Runtime, rows: list[dict[str, Any]], seconds: float) -> None:
+def _forget(runtime: Runtime, rows: Sequence[Mapping[str, Any]], seconds: float) -> None:
     if seconds:
         with runtime.guard("look_for_repeated_signals"):
             for row in rows:
@@ -264,7 +223,7 @@ def _generated(row: Mapping[str, Any], info: RequestInfo, options: Options, crea
         identifiers.interaction_id(),
         row["signal_id"],
         InteractionType.SIGNAL_GENERATED.value,
-        _interaction_source(options, info),
+        interaction_source(options, info),
         created_us=created_us,
         data={"endpoint": row["endpoint"]},
         user_agent=info.user_agent,

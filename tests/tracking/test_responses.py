@@ -10,7 +10,7 @@ import pytest
 from flask import Flask, Response
 from werkzeug.datastructures import Headers
 
-from stateful_engine.tracking.responses import Answer, Ids, payload_of, read, with_ids, with_signal_ids
+from stateful_engine.tracking.responses import Answer, Ids, lowered, payload_of, read, with_ids, with_signal_ids
 from tests.factories import signal_data
 
 APP = Flask("host")
@@ -61,7 +61,8 @@ def test_json_is_seen_in_every_form_that_a_view_may_give_it(rv: Any, status: int
     ],
 )
 def test_what_is_no_json_has_no_body(rv: Any, status: int) -> None:
-    assert payload_of(rv, APP) == Answer(status)
+    answer = payload_of(rv, APP)
+    assert (answer.status, answer.data, answer.body, answer.raw) == (status, None, None, None)
 
 
 def test_the_value_itself_is_not_touched() -> None:
@@ -88,7 +89,7 @@ def test_the_copy_has_headers_that_behave_as_the_hosts() -> None:
     response = Response(TEXT, mimetype="application/json")
     response.headers.add("Link", "<a>")
     response.headers.add("Link", "<b>")
-    copied = with_ids(response, Ids("qry_x", ONE), answer=read(response))
+    copied = with_ids(response, Ids("qry_x", ONE), lowered(response), read(response))
     copied.headers["X-Later"] = "1"
     copied.headers.add("Link", "<c>")
     assert copied.headers.getlist("Link") == ["<a>", "<b>", "<c>"]
