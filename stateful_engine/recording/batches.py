@@ -23,8 +23,8 @@ BATCH_RECORDS = 1000
 SMALL_BATCH = 64
 """While the host is busy: what is stored without a pause stays short."""
 
-BATCH_BYTES = 2**17
-"""Bytes read at a time: a batch takes about ten times as much memory while it is stored."""
+BATCH_BYTES = 2**20
+"""Bytes read at a time: a batch takes about four times as much memory while it is stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import orjson
 
 from stateful_engine.domain.cleanliness import keys_are_clean, texts_are_clean
 from stateful_engine.domain.extraction import extract
+from stateful_engine.domain.jsonvalues import json_bytes
 from stateful_engine.domain.recent import Recent
 from stateful_engine.installation import people_of
 
@@ -40,7 +41,7 @@ class Reading:
 
     def signal(self, request: Any, mapping: Any) -> ExtractedSignal | None:
         """The first signal in the body, for a request with these parameters; None when there is none."""
-        question = orjson.dumps((request, mapping))
+        question = json_bytes((request, mapping))
         found = self._signals.get(question)
         if found is None:
             found = extract(self.value, request=request, mapping=mapping).signals

@@ -12,9 +12,8 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from stateful_engine.domain.cleanliness import keys_are_clean
+from stateful_engine.domain.jsonvalues import json_bytes
 from stateful_engine.domain.pseudonyms import People
 from stateful_engine.domain.redaction import redact, redact_text
 from stateful_engine.domain.vocabulary import Outcome
@@ -118,10 +117,10 @@ def _kept(given: bytes, reading: Reading, settings: Settings) -> bytes:
     limit, body = settings.capture_response_max_bytes, reading.value
     if reading.is_clean and len(given) <= limit and not isinstance(body, str):
         return given
-    text = orjson.dumps(body if reading.is_clean else redact(body, settings.redact))
+    text = json_bytes(body if reading.is_clean else redact(body, settings.redact))
     if len(given) <= limit:
         return text
-    return orjson.dumps(truncated(len(given), text[:limit].decode("utf-8", "ignore")))
+    return json_bytes(truncated(len(given), text[:limit].decode("utf-8", "ignore")))
 
 
 def _ready(
@@ -137,7 +136,7 @@ def _ready(
     for name in shape.kept:
         value = ready.get(name)
         if value is not None and type(value) is not bytes:
-            ready[name] = orjson.dumps(value)
+            ready[name] = json_bytes(value)
     for name in shape.times:
         value = ready.get(name)
         if isinstance(value, str):
