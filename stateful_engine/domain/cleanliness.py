@@ -18,13 +18,14 @@ MAX_KNOWN_NAMES = 64
 MAX_KNOWN_LETTERS = 2000
 """Objects with more keys, or with longer ones, are not remembered."""
 
-_MARKS = re.compile(rb"bearer|horization|yj|h[po]_|hub_pat|xox|kia|pass|key|cret")
+_MARKS = re.compile(rb"bearer|horization|yj|h[po]_|hub_pat|xox|kia|pass")
 """Where a secret may begin, by parts of the marks that begin with a rare letter: such a search is the fastest."""
 
-_CLOSER = re.compile(
-    rb"bearer|authorization|eyj|gh[po]_|github_pat|xox|akia|pass"
-    rb"|(?:api|secret|private)[-_]?key|api[-_]?secret"
-)
+_CLOSER = re.compile(rb"bearer|authorization|eyj|gh[po]_|github_pat|xox|akia|pass")
+_NAMED = ((b"key", re.compile(rb"(?:api|secret|private)[-_]?\Z")), (b"secret", re.compile(rb"api[-_]?\Z")))
+"""Words that name a secret behind others: `key` alone is harmless, and stands in every signal as `episode_key`."""
+
+_LONGEST = len(b"private_")
 _ASSIGNED = re.compile(rb"(?:token|secret|signature|jwt)=")
 _PREFIXED = (
     *(re.compile(prefix + rb"[a-z0-9_-]{16}") for prefix in (rb"se_", rb"sk-")),
@@ -41,6 +42,8 @@ def texts_are_clean(encoded: bytes) -> bool:
     lowered = encoded.lower()
     if _MARKS.search(lowered) is not None and _CLOSER.search(lowered) is not None:
         return False
+    if any(_stands_behind(word, before, lowered) for word, before in _NAMED):
+        return False
     if b"=" in lowered and _ASSIGNED.search(lowered) is not None:
         return False
     if b"@" in lowered and b"://" in lowered:
@@ -48,6 +51,15 @@ def texts_are_clean(encoded: bytes) -> bool:
     if _BOT_TOKEN.search(lowered) is not None:
         return False
     return not any(_begins_a_word(pattern, lowered) for pattern in _PREFIXED)
+
+
+def _stands_behind(word: bytes, before: re.Pattern[bytes], text: bytes) -> bool:
+    start = text.find(word)
+    while start >= 0:
+        if before.search(text, max(0, start - _LONGEST), start) is not None:
+            return True
+        start = text.find(word, start + 1)
+    return False
 
 
 def _begins_a_word(pattern: re.Pattern[bytes], text: bytes) -> bool:
