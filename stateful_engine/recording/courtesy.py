@@ -1,10 +1,10 @@
 """Host first: the writer works in the gaps that requests leave, as long as what waits in the spool is little.
 
 A thread that wants the interpreter waits until its holder lets go of it, or has had its full 5 ms. So the writer lets
-go after each record while requests keep coming. While there is no processor time to spare, it sleeps longer and longer:
-a burst is served at the host's own speed and stored behind it. Once a 32nd of the spool's room is taken, which takes a
-few seconds to store, the writer only takes breath: so nobody who waits for it waits long, and a host under load all day
-does not run into `STATEFUL_SPOOL_MAX_BYTES`.
+go every tenth of a millisecond while requests keep coming. While there is no processor time to spare, it sleeps after
+each record, longer and longer: a burst is served at the host's own speed and stored behind it. Once a 32nd of the
+spool's room is taken, which takes a few seconds to store, the writer only takes breath: so nobody who waits for it
+waits long, and a host under load all day does not run into `STATEFUL_SPOOL_MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 SHORTEST = 0.0001
 LONGEST = 0.01
-"""Seconds that the writer sleeps after a record, while others are made."""
+"""Seconds that the writer sleeps at a time, while records are made."""
+
+HELD = 0.0001
+"""Seconds for which the writer may keep the interpreter from a request."""
 
 WINDOW = 0.05
 """Seconds after which it looks again whether requests come, and whether the host is busy."""
@@ -67,6 +70,7 @@ class Courtesy:
         self._usage = used
         self._seen = 0
         self._pause = 0.0
+        self._woke = 0.0
         self._looked = 0.0
         self._used = Usage(0.0, 0)
 
@@ -75,14 +79,25 @@ class Courtesy:
         return self._pause > SHORTEST
 
     def __call__(self) -> None:
-        """Sleep a moment, if records are being made."""
+        """Sleep a moment before the next record, if others are being made."""
         if self._hurry():
             return
-        if self._pause:
+        if self._pause > SHORTEST:
             time.sleep(self._pause)
+        else:
+            self.breathe()
         now = self._now()
         if now - self._looked >= WINDOW:
             self._look(now)
+
+    def breathe(self) -> None:
+        """Sleep for the shortest time, if records are being made and this thread has worked for a while.
+
+        Also amid a transaction, which is not to stay open longer than it must.
+        """
+        if self._pause and self._now() - self._woke >= HELD and not self._hurry():
+            time.sleep(SHORTEST)
+            self._woke = self._now()
 
     def _look(self, now: float) -> None:
         appended, is_full = self._spool.appended, self._is_full(now)

@@ -270,6 +270,7 @@ class Recorder:
                 flush_interval=self._settings.flush_interval,
                 on_commit=self.on_commit,
                 host_is_busy=courtesy.host_is_busy,
+                breathe=courtesy.breathe,
             )
             try:
                 writer.start()

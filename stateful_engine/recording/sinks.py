@@ -13,6 +13,7 @@ from stateful_engine.recording.rejects import Reject
 from stateful_engine.recording.rows import TableRows
 from stateful_engine.storage import intake
 from stateful_engine.storage import tables as all_tables
+from stateful_engine.storage.breath import breathe
 
 if TYPE_CHECKING:
     from stateful_engine.storage.database import Database
@@ -82,8 +83,10 @@ class DatabaseSink:
 
     def _commit(self, items: Sequence[Item]) -> Mapping[str, int]:
         """Insert the rows of all items in one transaction, with what is derived from the new ones."""
+        rows = merged(items)
+        breathe()
         with self._database.connection() as connection:
-            return intake.insert(connection, merged(items))
+            return intake.insert(connection, rows)
 
 
 def merged(items: Sequence[Item]) -> TableRows:

@@ -14,6 +14,7 @@ from stateful_engine.recording.batches import Batches
 from stateful_engine.recording.rejects import Reject, Rejects
 from stateful_engine.recording.sinks import AWAY, Sink, Stored
 from stateful_engine.recording.spool import Spool
+from stateful_engine.storage import breath
 
 if TYPE_CHECKING:
     from stateful_engine.guard import Guard
@@ -50,13 +51,16 @@ class Writer:
         flush_interval: float,
         on_commit: OnCommit | None = None,
         host_is_busy: Callable[[], bool] = lambda: False,
+        breathe: Callable[[], None] = lambda: None,
     ) -> None:
+        """`host_is_busy` asks for small batches; `breathe` is called again and again while a batch is stored."""
         self._spool = spool
         self._batches = Batches(prepare, host_is_busy)
         self._sink = sink
         self._guard = guard
         self._interval = flush_interval
         self._on_commit = on_commit
+        self._breathe = breathe
         self._rejects = Rejects(spool.folder)
         self._wake = threading.Event()
         self._busy = threading.Event()
@@ -228,7 +232,8 @@ class Writer:
         batch = self._batches.take(segment)
         frames, prepared = batch.frames, batch.prepared
         awaited = self._spool.awaited(segment, len(frames.payloads))
-        stored = self._sink.store(prepared, frozenset(awaited)) if frames.payloads else Stored()
+        with breath.taken(self._breathe):
+            stored = self._sink.store(prepared, frozenset(awaited)) if frames.payloads else Stored()
         self._succeeded()
         self._set_aside(stored, frames)
         self._announce(stored)

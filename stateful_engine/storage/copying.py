@@ -11,6 +11,7 @@ import orjson
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
+from stateful_engine.storage.breath import breathe
 from stateful_engine.storage.encoding import Part, Row, Values, filled
 
 _SLICE = 100
@@ -81,6 +82,7 @@ class _Source:
     def _lines(self, start: int) -> bytes:
         try:
             cells = [_cells(part, values[start : start + _SLICE]) for part, values in self._columns]
+            breathe()
         except (ValueError, TypeError, OverflowError) as error:
             self.fault = error
             raise
@@ -89,6 +91,7 @@ class _Source:
 
 def _cells(part: Part, given: Values) -> list[str]:
     """One column as COPY writes it; its values are all of one kind, or None."""
+    breathe()
     values = part.encode(given)
     if part.is_time:
         return [_NULL if value is None else value + _UTC for value in values]

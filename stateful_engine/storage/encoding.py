@@ -31,6 +31,7 @@ from stateful_engine.storage.base import (
     utc,
     whole,
 )
+from stateful_engine.storage.breath import breathe
 
 Row = Mapping[str, Any]
 Values = list[Any]
@@ -57,13 +58,19 @@ def columns(table: Table, rows: Sequence[Row]) -> dict[str, Values]:
 
 
 def _encoded(table: Table, rows: Sequence[Row]) -> dict[str, Values]:
-    return {part.name: part.encode(values) for part, values in filled(table, rows)}
+    encoded: dict[str, Values] = {}
+    for part, values in filled(table, rows):
+        breathe()
+        encoded[part.name] = part.encode(values)
+    return encoded
 
 
 def filled(table: Table, rows: Sequence[Row]) -> list[tuple[Part, Values]]:
     """The columns that any of `rows` fills, with their values as they were given, defaults filled in."""
     found: list[tuple[Part, Values]] = []
+    breathe()
     for part, values in zip(_parts(table), _gathered(table, rows), strict=True):
+        breathe()
         missing = values.count(None)
         if missing == len(values):
             continue

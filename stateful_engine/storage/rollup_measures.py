@@ -18,6 +18,7 @@ from stateful_engine.domain.periods import LENGTH, STRIDE, Grain
 from stateful_engine.domain.redaction import clean_text
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.storage.base import SHORT_TEXT, whole
+from stateful_engine.storage.breath import breathe
 
 Row = Mapping[str, Any]
 Column = list[Any]
@@ -276,6 +277,7 @@ def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
     measures = {name: column for name, column in facts.measures.items() if any(column)}
     cells: Cells = {}
     for dimension, values in ((ALL, [ALL] * len(rows)), *facts.values.items()):
+        breathe()
         for (hour, value), indices in _groups(hours, values).items():
             cells[dimension, hour, value] = {
                 name: sign * sum(column if len(indices) == len(column) else [column[index] for index in indices])

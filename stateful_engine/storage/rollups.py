@@ -18,6 +18,7 @@ import orjson
 
 from stateful_engine.domain.periods import LENGTH, Grain, begin_of
 from stateful_engine.storage import funnel, funnel_days, rollup_cells, rollup_marks, rollup_sets
+from stateful_engine.storage.breath import breathe
 from stateful_engine.storage.rollup_measures import FAMILIES, INTERACTIONS, SIGNALS, Cells, Family, Row, cells_of, merge
 from stateful_engine.storage.rollup_sql import run
 
@@ -123,6 +124,7 @@ def _note(ledger: Ledger, family: Family, rows: Sequence[Row], *, sign: int) -> 
 
 def settle(connection: Connection, family: Family, changes: Changes) -> None:
     """Write changes, and what lies there as notes; where earlier rows were never counted, leave that to `rebuild`."""
+    breathe()
     mark = rollup_marks.claim(connection, family)
     if mark.changes == 1 and _has_more_rows(connection, family, changes.inserted):
         rollup_marks.abandon(connection, family)

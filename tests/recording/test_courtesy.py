@@ -21,10 +21,12 @@ class Host:
     def __init__(self) -> None:
         self.share = 1.0
         self.competitors = 0
+        self.looks = 0
         self._seconds = self._used = 0.0
         self._pushed_off = 0
 
     def now(self) -> float:
+        self.looks += 1
         self._seconds += 0.1
         self._used += 0.1 * self.share
         self._pushed_off += 10 * self.competitors
@@ -86,6 +88,28 @@ def test_the_usage_of_this_process_grows_while_it_computes() -> None:
     sum(number * number for number in range(300_000))
     assert usage().seconds > before.seconds
     assert usage().pushed_off >= before.pushed_off
+
+
+def test_breath_is_taken_after_some_work_and_only_while_records_are_made(
+    make: Callable[..., Courtesy], spool: Spool, host: Host
+) -> None:
+    host.share = 0.1
+    courtesy = make()
+    courtesy.breathe()
+    assert host.looks == 0, "nobody needs the interpreter"
+    assert not becomes(courtesy, spool, busy=True)
+    before = host.looks
+    courtesy.breathe()
+    assert host.looks == before + 2, "it has slept, and noted when it woke"
+
+
+def test_nobody_takes_breath_while_somebody_waits(make: Callable[..., Courtesy], spool: Spool, host: Host) -> None:
+    waits = False
+    courtesy = Courtesy(spool, lambda: waits, now=host.now, used=host.used)
+    becomes(courtesy, spool, busy=True)
+    waits, before = True, host.looks
+    courtesy.breathe()
+    assert host.looks == before + 1, "it has looked at the clock and not slept"
 
 
 def test_without_new_records_the_writer_does_not_wait_for_anybody(make: Callable[..., Courtesy], spool: Spool) -> None:
