@@ -61,12 +61,20 @@ def _upsert(connection: Connection, family: Family, cells: Cells) -> None:
     into = f"INSERT INTO {{schema}}{family.cells} AS c ({', '.join(columns)})"
     on_conflict = f"ON CONFLICT (dimension, period, value) DO UPDATE SET {updates}"
     if connection.dialect.name == "sqlite":
-        marks = ", ".join(f":{name}" for name in columns)
-        rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-        run(connection, f"{into} VALUES ({marks}) {on_conflict}", rows)
+        statement = f"{into} VALUES ({', '.join('?' * len(columns))}) {on_conflict}".replace("{schema}", "")
+        connection.exec_driver_sql(statement, list(zip(*columns.values(), strict=True)))
         return
     arrays = ", ".join(f"CAST(:{name} AS {_KEY_TYPES.get(name, 'bigint')}[])" for name in columns)
-    run(connection, f"{into} SELECT * FROM unnest({arrays}) {on_conflict}", columns)
+    statement = f"{into} SELECT * FROM unnest({arrays}) {on_conflict}"
+    run(connection, statement, {name: _array(column) for name, column in columns.items()})
+
+
+def _array(values: Sequence[Any]) -> str:
+    """An array as PostgreSQL reads it: one text is sent and understood sooner than an expression of many values."""
+    if type(values[0]) is str:
+        escaped = (text.replace("\\", r"\\").replace('"', r"\"") for text in values)
+        return '{"' + '","'.join(escaped) + '"}'
+    return f"{{{','.join(map(str, values))}}}"
 
 
 _KEY_TYPES = {"dimension": "text", "period": "integer", "value": "text"}

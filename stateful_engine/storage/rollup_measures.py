@@ -6,10 +6,12 @@ the database would store them. All of this works on whole columns, as it is paid
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from stateful_engine.domain import amounts
@@ -95,6 +97,7 @@ def _signal_facts(rows: Columns, wanted: Collection[str]) -> Facts:
 
 _PENDING = Outcome.PENDING.value
 _ENDS = tuple(word.value for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN, Outcome.UNFILLED))
+_CLOSED = frozenset(_ENDS[:3])
 _TEXTS = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
 
 
@@ -103,7 +106,7 @@ def _labels(texts: Sequence[Any], longest: int = LONGEST) -> Column:
     if not _PLAIN.issuperset(map(type, texts)):
         return [label(text, longest) for text in texts]
     known = {text: label(text, longest) for text in set(texts)}
-    return [known[text] for text in texts]
+    return list(map(known.__getitem__, texts))
 
 
 _PLAIN = frozenset((str, type(None)))
@@ -112,7 +115,7 @@ _PLAIN = frozenset((str, type(None)))
 def _units(values: Sequence[Any], limit: float, unit: int = amounts.MICRO) -> list[int | None]:
     """As `amounts.units`, once for each different value: confidences, targets and stops repeat themselves."""
     known = {value: amounts.units(value, limit, unit) for value in set(values)}
-    return [known[value] for value in values]
+    return list(map(known.__getitem__, values))
 
 
 def _add_results(rows: Columns, outcomes: list[str], measures: dict[str, list[int]]) -> list[bool]:
@@ -122,7 +125,7 @@ def _add_results(rows: Columns, outcomes: list[str], measures: dict[str, list[in
     doubtful = [bool(flag) for flag in rows("ambiguous")]
     for name in ("win", "loss"):
         measures[f"ambiguous_{name}"] = [int(a and b) for a, b in zip(measures[name], doubtful, strict=True)]
-    closed = [bool(sum(ends)) for ends in zip(measures["win"], measures["loss"], measures["breakeven"], strict=True)]
+    closed = [outcome in _CLOSED for outcome in outcomes]
     _add_amounts(measures, "pnl", rows("pnl_percentage"), closed, limit=amounts.MAX_PERCENT)
     _add_amounts(measures, "r", rows("r_multiple"), closed, limit=amounts.MAX_R)
     return closed
@@ -275,15 +278,22 @@ def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
     facts = family.facts(lambda name: [row.get(name) for row in rows], family.dimensions)
     hours = _hours([moment_of(row["created_at"]) for row in rows])
     measures = {name: column for name, column in facts.measures.items() if any(column)}
+    together = {name: sign * sum(column) for name, column in measures.items()}
     cells: Cells = {}
     for dimension, values in ((ALL, [ALL] * len(rows)), *facts.values.items()):
         breathe()
         for (hour, value), indices in _groups(hours, values).items():
-            cells[dimension, hour, value] = {
-                name: sign * sum(column if len(indices) == len(column) else [column[index] for index in indices])
-                for name, column in measures.items()
-            }
+            all_of_them = len(indices) == len(rows)
+            cells[dimension, hour, value] = dict(together) if all_of_them else _summed(measures, indices, sign)
     return cells
+
+
+def _summed(measures: Mapping[str, list[int]], indices: Sequence[int], sign: int) -> dict[str, int]:
+    """What some of the rows amount to."""
+    if len(indices) == 1:
+        return {name: sign * column[indices[0]] for name, column in measures.items()}
+    picked = itemgetter(*indices)
+    return {name: sign * sum(picked(column)) for name, column in measures.items()}
 
 
 def _groups(hours: list[int], values: Column) -> dict[tuple[int, str], Sequence[int]]:
@@ -294,11 +304,10 @@ def _groups(hours: list[int], values: Column) -> dict[tuple[int, str], Sequence[
     if len(set(hours)) == 1:
         if len(set(values)) == 1:
             return {} if values[0] is None else {(hours[0], values[0]): range(len(values))}
-        by_value: dict[str, list[int]] = {}
+        by_value: defaultdict[str | None, list[int]] = defaultdict(list)
         for index, value in enumerate(values):
-            if value is not None:
-                by_value.setdefault(value, []).append(index)
-        return {(hours[0], value): indices for value, indices in by_value.items()}
+            by_value[value].append(index)
+        return {(hours[0], value): indices for value, indices in by_value.items() if value is not None}
     found: dict[tuple[int, str], list[int]] = {}
     for index, key in enumerate(zip(hours, values, strict=True)):
         if key[1] is not None:
@@ -309,7 +318,10 @@ def _groups(hours: list[int], values: Column) -> dict[tuple[int, str], Sequence[
 def merge(into: Cells, more: Cells) -> None:
     """Add cells to others; figures that cancel out stay as 0."""
     for key, figures in more.items():
-        known = into.setdefault(key, {})
+        known = into.get(key)
+        if known is None:
+            into[key] = dict(figures)
+            continue
         for name, amount in figures.items():
             known[name] = known.get(name, 0) + amount
 
