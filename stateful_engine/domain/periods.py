@@ -81,11 +81,6 @@ def end_of(period: int) -> int:
     return begin_of(period) + LENGTH[grain_of(period)]
 
 
-def factor(grain: Grain) -> int:
-    """How many periods of the next finer grain make one."""
-    return LENGTH[grain] // LENGTH[Grain(grain - 1)]
-
-
 def floor_to(grain: Grain, moment: int) -> int:
     """The beginning of the period that `moment` lies in."""
     return moment - moment % LENGTH[grain]

@@ -16,7 +16,6 @@ from stateful_engine.domain.periods import (
     Grain,
     Span,
     begin_of,
-    factor,
     floor_to,
     period_of,
     span,
@@ -81,22 +80,31 @@ _KEY_TYPES = {"dimension": "text", "period": "integer", "value": "text"}
 
 
 def seal(connection: Connection, family: Family, begin: int, end: int) -> None:
-    """Bring the cells of coarse periods from the hour `begin` up to the hour `end`, each out of the next finer grain.
+    """Bring the cells of coarse periods from the hour `begin` up to the hour `end`.
 
-    Periods in progress grow: they are made anew each time, with what came before `end`, so that a window that ends now
-    is read from few of them. What is read together is written side by side.
+    Periods in progress grow, so that a window that ends now is read from few of them. A few hours are added to what is
+    there; after a long time each grain is made anew out of the next finer one, which is less work then.
     """
-    updates = ", ".join(f"{name} = excluded.{name}" for name in family.measures)
+    if end - begin > LENGTH[Grain.DAY]:
+        for grain in COARSE:
+            parts = parts_of(grain, begin, end)
+            _seal(connection, family, grain, Grain(grain - 1), parts, update="{0} = excluded.{0}")
+        return
     for grain in COARSE:
-        first, last = parts_of(grain, begin, end)
-        run(
-            connection,
-            f"INSERT INTO {{schema}}{family.cells} (dimension, period, value, {', '.join(family.measures)}) "
-            f"SELECT dimension, {coarser(grain)}, value, {_sums(family.measures)} FROM {{schema}}{family.cells} "
-            "WHERE period BETWEEN :first AND :last GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
-            f"ON CONFLICT (dimension, period, value) DO UPDATE SET {updates}",
-            {"first": first, "last": last},
-        )
+        hours = span(Grain.HOUR, begin, end)
+        _seal(connection, family, grain, Grain.HOUR, hours, update="{0} = c.{0} + excluded.{0}")
+
+
+def _seal(connection: Connection, family: Family, grain: Grain, finer: Grain, parts: Span, *, update: str) -> None:
+    """Put the cells of finer periods into those of coarse ones. What is read together is written side by side."""
+    run(
+        connection,
+        f"INSERT INTO {{schema}}{family.cells} AS c (dimension, period, value, {', '.join(family.measures)}) "
+        f"SELECT dimension, {coarser(grain, finer)}, value, {_sums(family.measures)} FROM {{schema}}{family.cells} "
+        "WHERE period BETWEEN :first AND :last GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
+        f"ON CONFLICT (dimension, period, value) DO UPDATE SET {', '.join(map(update.format, family.measures))}",
+        {"first": parts[0], "last": parts[1]},
+    )
 
 
 def parts_of(grain: Grain, begin: int, end: int) -> Span:
@@ -104,9 +112,9 @@ def parts_of(grain: Grain, begin: int, end: int) -> Span:
     return span(Grain(grain - 1), floor_to(grain, begin), end)
 
 
-def coarser(grain: Grain) -> str:
-    """The SQL for the coarse period that a period of the next finer grain belongs to."""
-    return f"(period - {(grain - 1) * STRIDE}) / {factor(grain)} + {grain * STRIDE}"
+def coarser(grain: Grain, finer: Grain) -> str:
+    """The SQL for the coarse period that a finer period belongs to."""
+    return f"(period - {finer * STRIDE}) / {LENGTH[grain] // LENGTH[finer]} + {grain * STRIDE}"
 
 
 HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"

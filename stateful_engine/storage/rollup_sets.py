@@ -160,7 +160,7 @@ def seal(connection: Connection, kinds: Iterable[str], grain: Grain, parts: Span
         run(
             connection,
             "INSERT INTO {schema}rollup_sets (kind, period, chunk, bits) "
-            f"SELECT kind, {coarser(grain)}, chunk, bit_or(bits) FROM {{schema}}rollup_sets "
+            f"SELECT kind, {coarser(grain, Grain(grain - 1))}, chunk, bit_or(bits) FROM {{schema}}rollup_sets "
             "WHERE kind = :kind AND period BETWEEN :first AND :last GROUP BY 1, 2, 3",
             {"kind": kind, "first": parts[0], "last": parts[1]},
         )

@@ -228,6 +228,16 @@ def test_any_history_gives_the_same_reports_from_pre_aggregates_as_from_its_rows
         assert rollup_upkeep.check(database) == []
 
 
+def test_periods_in_progress_grow_by_the_hour_and_after_a_long_time(database: Database) -> None:
+    history = History(database, FakeClock(BEGIN))
+    with time_source.clock_from(history.clock.read_ns):
+        for minutes in (0, 60, 61, 1_439, 1_441, 100_000, 30):
+            history.wait(minutes)
+            history.insert_signals([{"action": "BUY", "confidence": 80.0, "age": age} for age in (0, 7_000)])
+            assert rollup_upkeep.check(database) == []
+        compare_reports(history, 30, "symbol")
+
+
 def empty(database: Database) -> None:
     with database.connection() as connection:
         for table in TABLES:
