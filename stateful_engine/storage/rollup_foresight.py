@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from hashlib import sha256
 from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -100,11 +101,14 @@ class Question:
 
     def text(self, connection: Connection) -> str:
         """The question in SQL, for a transaction that has just begun."""
-        statement = _statement(self.family.source, self.dimensions, schema_prefix(connection))
-        known = connection.info.get(statement)
-        self._name = known or f"stateful_engine_{next(_numbers)}"
+        statement, digest = self._statement(connection)
+        known = connection.info.get(digest)
+        self._name = known or f"{digest}_{next(_numbers)}"
         prepare = "" if known else f"PREPARE {self._name} ({_PARAMETERS}) AS {statement}; "
         return f"{prepare}{_PLANNING}; EXECUTE {self._name} ({self._arguments()})"
+
+    def _statement(self, connection: Connection) -> tuple[str, str]:
+        return _statement(self.family.source, self.dimensions, schema_prefix(connection))
 
     def _arguments(self) -> str:
         literal = Sql("postgresql").literal
@@ -115,7 +119,7 @@ class Question:
 
     def found(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Found:
         """What the answer says. The statement is prepared by now, for the next question on this connection."""
-        connection.info[_statement(self.family.source, self.dimensions, schema_prefix(connection))] = self._name
+        connection.info[self._statement(connection)[1]] = self._name
         cells: list[tuple[Any, ...]] = []
         at_edge: list[Any] = []
         state = State(None, None, 0)
@@ -131,13 +135,14 @@ class Question:
 
 
 @lru_cache(maxsize=16)
-def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> str:
+def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> tuple[str, str]:
+    """The statement, and what its name begins with: behind a pooler, two that differ must never share a name."""
     family = FAMILIES[source]
     width = len(rollup_cells.told(family))
     state = rollup_marks.state_statement(family, "postgresql", more=", NULL" * (width - 6))
     row = f"json_build_array({', '.join(edge_columns(source, 'postgresql').values())})"
     edge = f"SELECT '{_EDGE}', CAST({row} AS TEXT){', NULL' * width} FROM {{schema}}{source}"
-    return " UNION ALL ".join(
+    statement = " UNION ALL ".join(
         (
             rollup_cells.days_statement(family, "period BETWEEN $1 AND $2"),
             rollup_cells.days_statement(family, "period = ANY($3)"),
@@ -146,6 +151,7 @@ def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> str:
             f"{edge} WHERE created_at >= $6 AND created_at < $7",
         )
     ).replace("{schema}", schema)
+    return statement, f"stateful_engine_{sha256(statement.encode()).hexdigest()[:16]}"
 
 
 def _by_length(cover: Cover) -> tuple[list[Span], list[Span]]:

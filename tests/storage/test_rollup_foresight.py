@@ -98,6 +98,19 @@ def test_where_the_server_forgets_what_was_prepared_reports_are_read_step_by_ste
     assert [look(postgresql) for _ in range(2)] == [(1, False), (1, False)]
 
 
+def test_questions_that_differ_are_prepared_under_names_that_differ(postgresql: Database) -> None:
+    """A pooler may hand out the session of another process, which counts its questions from 0 as well."""
+    make_signals(postgresql)
+    look(postgresql)
+    window = Window(time_source.epoch_us() - 30 * LENGTH[Grain.DAY], time_source.epoch_us() + 1)
+    for dimensions in (("symbol",), ("action",)):
+        with rollup_reading.view(postgresql, SIGNALS, foreseen=Foreseen(window, dimensions)):
+            pass
+    with postgresql.engine.connect() as connection:
+        names = connection.execute(text("SELECT name FROM pg_prepared_statements")).scalars().all()
+    assert len({name.rpartition("_")[0] for name in names}) == 2
+
+
 def test_nothing_is_prepared_on_the_connections_of_a_host(postgresql_url: str) -> None:
     engine = create_engine(postgresql_url, pool_size=1, max_overflow=0)
     database = Database(engine_factory=lambda: engine)
