@@ -121,18 +121,22 @@ class Observation(Observer):
     def _answered(self, response: Response) -> Response:
         headers = lowered(response)
         answer = read(response, headers)
-        if answer.data is None and response.is_streamed:
-            self._leave_the_body()
-        ids = self._settle_all() if self.others else self.settle_as_part_of(answer)
+        said = answer if answer.data is not None else self._said_without_body(answer, response)
+        ids = self._settle_all() if self.others else self.settle(said)
         self.all_settled = True
         if ids.query_id is None and not ids.signal_ids:
             return response
         return with_ids(response, ids, headers, answer if self._may_inject() else None)
 
-    def _leave_the_body(self) -> None:
-        """What is streamed is made while it is sent, perhaps of a request body that is still to be read."""
-        for observation in (self, *self.others):
-            observation.may_read = False
+    def _said_without_body(self, answer: Answer, response: Response) -> Answer:
+        """What a single call amounts to whose `answer` has no JSON: what it returned, where a page was made of that."""
+        # What is streamed is made while it is sent, perhaps of a request body that is still to be read.
+        if response.is_streamed:
+            for observation in (self, *self.others):
+                observation.may_read = False
+        if self.others or not answer.successful or self.error is not None or self.ids is not None:
+            return answer
+        return self.own_answer().with_status(answer.status)
 
     def _settle_all(self) -> Ids:
         """A single call is what the client got, where that can be read; of several, each is what it returned."""
@@ -163,17 +167,13 @@ class Observation(Observer):
             return payload_of(self.rv, current_app._get_current_object())  # type: ignore[attr-defined]
         return Answer(_status_of(self.error))
 
-    def settle_as_part_of(self, answer: Answer) -> Ids:
-        """Record the call as the final `answer`; where a page was made of its JSON, as what it returned itself."""
-        if answer.data is None and answer.successful and self.error is None and self.ids is None:
-            answer = self.own_answer().with_status(answer.status)
-        return self.settle(answer)
-
     def settle(self, answer: Answer) -> Ids:
         """Record the call as `answer`, once; further calls return the same ids."""
         if self.ids is None:
             self.ids = NO_IDS
-            self.ids = settle(self, self._caller(), answer)
+            serving, callers = self.request, self.runtime.callers
+            known = None if serving is None else callers.known.get(identity_of(serving))
+            self.ids = settle(self, known or self._caller(), answer)
             self.rv = self.error = None
         return self.ids
 
@@ -190,12 +190,8 @@ class Observation(Observer):
     def _caller(self) -> Caller:
         if self.request is None:
             return Caller(RequestInfo.outside(self.view_name))
-        callers = self.runtime.callers
-        known = callers.known.get(identity_of(self.request))
-        if known is not None:
-            return known
         with self.runtime.guard("read_the_request"):
-            return callers.of(self.request, may_read=self.may_read)
+            return self.runtime.callers.of(self.request, may_read=self.may_read)
         return Caller(RequestInfo.outside(self.view_name, self.request.method))
 
 

@@ -16,8 +16,7 @@ from stateful_engine.installation import people_of
 from stateful_engine.recording import stamping
 from stateful_engine.recording.columns import interaction_row, signal_row
 from stateful_engine.recording.records import Call as RecordedCall
-from stateful_engine.recording.records import Record
-from stateful_engine.request_info import RequestInfo
+from stateful_engine.request_info import RequestInfo, request_id_of
 from stateful_engine.tracking import dedupe
 from stateful_engine.tracking.callers import Caller, interaction_source, query_columns, source, unfolded_columns
 from stateful_engine.tracking.options import Options
@@ -38,18 +37,21 @@ def settle(call: Observation, caller: Caller, answer: Answer) -> Ids:
         return _settle_rows(call, info, answer, found)
     created_us = clock.epoch_us()
     tail = identifiers.tail(created_us)
-    record = caller.form(options).filled(
+    form = caller.forms.get(options) or caller.form(options)
+    record = form.filled(
         tail,
         created_us,
         status=answer.status,
         milliseconds=call.elapsed * 1000,
-        request_id=call.request_id,
-        error=call.error_name,
+        request_id=None if call.request is None else request_id_of(call.request),
+        error=None if call.error is None else type(call.error).__name__,
         body=answer.data if runtime.settings.capture_response else None,
         has_signal=found is None,
     )
-    if not _recorded(runtime, record):
-        return NO_IDS
+    try:
+        runtime.recorder.record(record)
+    except SpoolFullError as error:
+        return _dropped(runtime, error)
     return Ids(f"qry{tail}", (f"sig{tail}",) if found is None else ())
 
 
@@ -76,9 +78,12 @@ def _settle_rows(call: Observation, info: RequestInfo, answer: Answer, found: Se
         [_generated(row, info, options, created_us) for row in rows],
         unread,
     )
-    if (options.log_query or rows) and not _recorded(runtime, record):
-        _forget(runtime, rows, options.dedupe_seconds)
-        return NO_IDS
+    if options.log_query or rows:
+        try:
+            runtime.recorder.record(record)
+        except SpoolFullError as error:
+            _forget(runtime, rows, options.dedupe_seconds)
+            return _dropped(runtime, error)
     return Ids(query_id if options.log_query else None, tuple(ids))
 
 
@@ -105,15 +110,11 @@ def _unread_signal(call: Observation, info: RequestInfo, query_id: str) -> dict[
     return unread if stamp is None else {**unread, "stamp": [stamp.experiment, stamp.variant, stamp.unit]}
 
 
-def _recorded(runtime: Runtime, record: Record) -> bool:
-    """Hand the call to the recorder; False when there is no room for it."""
-    try:
-        runtime.recorder.record(record)
-    except SpoolFullError as error:
-        runtime.guard.count("dropped")
-        runtime.guard.caught("record_a_call", error)
-        return False
-    return True
+def _dropped(runtime: Runtime, error: SpoolFullError) -> Ids:
+    """There is no room for the record: it is counted, and its ids are told to nobody."""
+    runtime.guard.count("dropped")
+    runtime.guard.caught("record_a_call", error)
+    return NO_IDS
 
 
 def _signals(runtime: Runtime, options: Options, info: RequestInfo, answer: Answer) -> Sequence[ExtractedSignal] | None:
