@@ -23,8 +23,8 @@ from stateful_engine.storage import copying, faults, rollup_cells, rollup_marks
 from stateful_engine.storage.rollup_cells import Told
 from stateful_engine.storage.rollup_expressions import Sql
 from stateful_engine.storage.rollup_marks import Mark, State
-from stateful_engine.storage.rollup_measures import FAMILIES, Family
-from stateful_engine.storage.rollup_sql import by_column, edge_columns, schema_prefix
+from stateful_engine.storage.rollup_measures import FAMILIES, Facts, Family
+from stateful_engine.storage.rollup_sql import facts_statement, schema_prefix
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -56,7 +56,7 @@ class Found:
 
     days: dict[int, Told]
     splits: dict[str, dict[str, Told]]
-    edges: list[tuple[Edge, dict[str, tuple[Any, ...]]]]
+    edges: list[tuple[Edge, Facts]]
 
 
 def remember(database: Database, family: Family, mark: Mark | None) -> None:
@@ -121,17 +121,24 @@ class Question:
         """What the answer says. The statement is prepared by now, for the next question on this connection."""
         connection.info[self._statement(connection)[1]] = self._name
         cells: list[tuple[Any, ...]] = []
-        at_edge: list[Any] = []
+        at_edge: list[tuple[Any, ...]] = []
         state = State(None, None, 0)
         for row in rows:
             if row[0] == _EDGE:
-                at_edge.append(orjson.loads(row[1]))
+                at_edge.append(row)
             elif row[0] == _STATE:
                 state = rollup_marks.state_of(row[2:])
             else:
                 cells.append(row)
         days, splits = rollup_cells.sorted_out(self.family, self.dimensions, cells)
-        return Found(state, days, splits, [(edge, by_column(self.family, at_edge)) for edge in self.coarse.edges])
+        return Found(state, days, splits, [(edge, self._facts(at_edge)) for edge in self.coarse.edges if at_edge])
+
+    def _facts(self, rows: Sequence[tuple[Any, ...]]) -> Facts:
+        """What the rows at the edge count for, as PostgreSQL says it."""
+        values = zip(*(orjson.loads(row[1]) for row in rows), strict=True)
+        measures = zip(*(row[2:] for row in rows), strict=True)
+        told = rollup_cells.told(self.family)
+        return Facts(dict(zip(self.dimensions, values, strict=True)), dict(zip(told, measures, strict=True)))
 
 
 @lru_cache(maxsize=16)
@@ -140,15 +147,14 @@ def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> tuple[s
     family = FAMILIES[source]
     width = len(rollup_cells.told(family))
     state = rollup_marks.state_statement(family, "postgresql", more=", NULL" * (width - 6))
-    row = f"json_build_array({', '.join(edge_columns(source, 'postgresql').values())})"
-    edge = f"SELECT '{_EDGE}', CAST({row} AS TEXT){', NULL' * width} FROM {{schema}}{source}"
+    edge = facts_statement(family, dimensions, rollup_cells.told(family), "created_at >= $6 AND created_at < $7")
     statement = " UNION ALL ".join(
         (
             rollup_cells.days_statement(family, "period BETWEEN $1 AND $2"),
             rollup_cells.days_statement(family, "period = ANY($3)"),
             rollup_cells.splits_statement(family, dimensions, "period = ANY($4)", "period = ANY($5)"),
             f"SELECT '{_STATE}', NULL, {state.removeprefix('SELECT ')}",
-            f"{edge} WHERE created_at >= $6 AND created_at < $7",
+            f"SELECT '{_EDGE}', {edge.removeprefix('SELECT ')}",
         )
     ).replace("{schema}", schema)
     return statement, f"stateful_engine_{sha256(statement.encode()).hexdigest()[:16]}"

@@ -47,8 +47,8 @@ Columns = Callable[[str], Sequence[Any]]
 class Facts:
     """Columns of what rows say: a value by dimension (None: no cell there), and figures by measure."""
 
-    values: dict[str, Column]
-    measures: dict[str, list[int]]
+    values: Mapping[str, Sequence[Any]]
+    measures: Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +288,7 @@ def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
     return cells
 
 
-def _summed(measures: Mapping[str, list[int]], indices: Sequence[int], sign: int) -> dict[str, int]:
+def _summed(measures: Mapping[str, Sequence[int]], indices: Sequence[int], sign: int) -> dict[str, int]:
     """What some of the rows amount to."""
     if len(indices) == 1:
         return {name: sign * column[indices[0]] for name, column in measures.items()}
@@ -296,7 +296,7 @@ def _summed(measures: Mapping[str, list[int]], indices: Sequence[int], sign: int
     return {name: sign * sum(picked(column)) for name, column in measures.items()}
 
 
-def _groups(hours: list[int], values: Column) -> dict[tuple[int, str], Sequence[int]]:
+def _groups(hours: list[int], values: Sequence[Any]) -> dict[tuple[int, str], Sequence[int]]:
     """The rows of each hour and value; those without a value have no cell.
 
     The rows of a batch are often of one hour, and often say one thing; these need not be looked at one by one.

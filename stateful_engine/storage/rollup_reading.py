@@ -5,10 +5,10 @@ A report reads everything at one moment (one snapshot), so that whole hours and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -23,7 +23,7 @@ from stateful_engine.storage import (
 )
 from stateful_engine.storage.rollup_cells import Figures, Told
 from stateful_engine.storage.rollup_marks import Mark, State
-from stateful_engine.storage.rollup_measures import Family
+from stateful_engine.storage.rollup_measures import Facts, Family
 from stateful_engine.storage.rollup_sql import Where
 from stateful_engine.storage.snapshots import snapshot
 
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from stateful_engine.storage.database import Database
-
-Columns = dict[str, tuple[Any, ...]]
-"""Rows by column."""
 
 Split = dict[str, Figures]
 """Figures by value of a dimension."""
@@ -88,28 +85,26 @@ class View:
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
         days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, whole=coarse)
-        edges = [(edge, self._rows_at(edge)) for edge in coarse.edges]
+        edges = [(edge, facts) for edge in coarse.edges if (facts := self._facts_at(edge, dimensions))]
         return self.put_together(days, splits, edges)
 
-    def _rows_at(self, edge: Edge) -> Columns:
-        return rollup_sql.columns(self.connection, self.family, edge.begin, edge.end)
+    def _facts_at(self, edge: Edge, dimensions: Collection[str]) -> Facts | None:
+        """What the rows at an edge count for. They are few, so that this beats a statement that counts them."""
+        rows = rollup_sql.columns(self.connection, self.family, edge.begin, edge.end)
+        return self.family.facts(rows.__getitem__, dimensions) if rows else None
 
     def put_together(
-        self, days: dict[int, Told], splits: dict[str, dict[str, Told]], edges: Iterable[tuple[Edge, Columns]]
+        self, days: dict[int, Told], splits: dict[str, dict[str, Told]], edges: Iterable[tuple[Edge, Facts]]
     ) -> Answer:
         """The answer, from figures of whole periods and the rows at the edges."""
-        for edge, rows in edges:
-            self._add_edge(edge, rows, days, edge.begin // LENGTH[Grain.DAY], splits)
+        for edge, facts in edges:
+            self._add_edge(edge, facts, days, edge.begin // LENGTH[Grain.DAY], splits)
         told, of_values = rollup_cells.told(self.family), self.family.split_measures
         return self._answer(_named(days, told), {name: _named(split, of_values) for name, split in splits.items()})
 
     def _add_edge(
-        self, edge: Edge, rows: Columns, into: dict[int, Told], key: int, splits: Mapping[str, dict[str, Told]]
+        self, edge: Edge, facts: Facts, into: dict[int, Told], key: int, splits: Mapping[str, dict[str, Told]]
     ) -> None:
-        """Add the rows at an edge. They are few, so that counting them here beats a statement that can."""
-        if not rows:
-            return
-        facts = self.family.facts(rows.__getitem__, splits.keys())
         nothing = [0] * len(facts.measures["total"])
         columns = [facts.measures.get(name, nothing) for name in rollup_cells.told(self.family)]
         rollup_cells.add_to(into, key, tuple(map(sum, columns)), edge.sign)
@@ -150,7 +145,8 @@ class View:
         covered = self._cover(window, Grain.HOUR)
         hours = rollup_cells.read_hours_of_week(self.connection, self.family, covered.spans)
         for edge in covered.edges:
-            self._add_edge(edge, self._rows_at(edge), hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {})
+            if facts := self._facts_at(edge, ()):
+                self._add_edge(edge, facts, hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {})
         return _named(hours, self.family.split_measures)
 
     def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:

@@ -64,23 +64,22 @@ def columns(connection: Connection, family: Family, begin: int, end: int) -> dic
     """
     sql = Sql(connection.dialect.name)
     condition = f"created_at >= {sql.literal(begin)} AND created_at < {sql.literal(end)}"
-    what = ", ".join(edge_columns(family.source, connection.dialect.name).values())
-    found = fetched(connection, f"SELECT {what} FROM {{schema}}{family.source} WHERE {condition}")
-    return by_column(family, found)
+    names = [name for name in counted_columns(family) if name != "created_at"]
+    made = ", ".join(sql.moment("coalesce(closed_at, created_at)") if name == "closed_at" else name for name in names)
+    found = fetched(connection, f"SELECT {made} FROM {{schema}}{family.source} WHERE {condition}")
+    return dict(zip(names, zip(*found, strict=True), strict=True)) if found else {}
 
 
-@lru_cache(maxsize=16)
-def edge_columns(source: str, dialect: str) -> dict[str, str]:
-    """What is read of the rows at an edge, by column."""
-    ended = Sql(dialect).moment("coalesce(closed_at, created_at)")
-    names = (name for name in counted_columns(FAMILIES[source]) if name != "created_at")
-    return {name: ended if name == "closed_at" else name for name in names}
-
-
-def by_column(family: Family, rows: Sequence[Sequence[Any]]) -> dict[str, tuple[Any, ...]]:
-    """The rows at an edge, as they were read, by column."""
-    names = (name for name in counted_columns(family) if name != "created_at")
-    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else {}
+def facts_statement(family: Family, dimensions: Iterable[str], measures: Iterable[str], where: str) -> str:
+    """Asks PostgreSQL what single rows count for: the values of dimensions as one JSON text, then measures."""
+    facts = facts_of(family, "postgresql")
+    inner = [*facts.columns, *_named({name: sql for name, sql in facts.derived.items() if name != "made"})]
+    values = ", ".join(facts.values[name] for name in dimensions)
+    return (
+        f"SELECT CAST(json_build_array({values}) AS TEXT), {', '.join(facts.measures[name] for name in measures)} "
+        f"FROM (SELECT {', '.join(inner)} FROM {{schema}}{family.source} WHERE {where} "
+        f"{Sql('postgresql').as_it_is}) AS numbers"
+    )
 
 
 def cells_statement(connection: Connection, family: Family, where: Where) -> str:
