@@ -33,11 +33,15 @@ _PREFIXED = (
 )
 _BOT_TOKEN = re.compile(rb":[a-z0-9_-]{30}")
 _WORD = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_")
+_OTHER_CASES = re.compile(rb"\xc4[\xb0\xb1]|\xc5\xbf|\xe2\x84\xaa")
+"""Both Turkish letters i, the long s and the Kelvin sign: patterns without regard to case take them for i, s and k."""
 
 
 def texts_are_clean(encoded: bytes) -> bool:
     """Whether no text in the JSON `encoded` can hold a secret that `redact_text` knows."""
     if b"\\u" in encoded or b"\\/" in encoded:
+        return False
+    if not encoded.isascii() and _OTHER_CASES.search(encoded) is not None:
         return False
     lowered = encoded.lower()
     if _MARKS.search(lowered) is not None and _CLOSER.search(lowered) is not None:
@@ -63,10 +67,11 @@ def _stands_behind(word: bytes, before: re.Pattern[bytes], text: bytes) -> bool:
 
 
 def _begins_a_word(pattern: re.Pattern[bytes], text: bytes) -> bool:
+    """Behind a line break or a tab as well, of which JSON makes a letter behind a backslash."""
     match = pattern.search(text)
     while match is not None:
         start = match.start()
-        if start == 0 or text[start - 1] not in _WORD:
+        if start == 0 or text[start - 1] not in _WORD or text[start - 2 : start - 1] == b"\\":
             return True
         match = pattern.search(text, start + 1)
     return False

@@ -41,6 +41,8 @@ SECRETS = [
     "secret=abc",
     "signature=abc",
     "jwt=abc",
+    "AP\u0130_KEY=abc",
+    "to\u212aen=abc",
 ]
 WORDS = st.sampled_from([*SECRETS, "BTC/USDT", "key levels", "close_price", "risk-reward", "a@b.c", "http://x.y"])
 TEXTS = st.builds("".join, st.lists(WORDS | st.text(max_size=5), max_size=4))
@@ -66,7 +68,7 @@ def test_what_is_called_clean_is_not_changed_by_redaction(value: Any) -> None:
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-@pytest.mark.parametrize("around", ["{}", "before {} behind", "({})", '"{}"', "close_a-{}"])
+@pytest.mark.parametrize("around", ["{}", "before {} behind", "({})", '"{}"', "close_a-{}", "line\n{}", "tab\t{}"])
 def test_no_known_secret_is_called_clean(secret: str, around: str) -> None:
     value = {"text": around.format(secret)}
     assert redact(value, REDACTED_KEYS) != value
