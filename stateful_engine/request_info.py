@@ -174,7 +174,7 @@ def identity_of(request: Request) -> tuple[str | None, ...] | None:
         header("HTTP_OPENAI_CONVERSATION_ID"),
         header("HTTP_OPENAI_EPHEMERAL_USER_ID"),
         header("HTTP_OPENAI_GPT_ID"),
-        *(placed.values() if placed else ()),
+        *((*placed, *placed.values()) if placed else ()),
     )
 
 

@@ -96,6 +96,16 @@ def test_what_a_line_and_headers_do_not_tell_is_read_each_time(host: Flask, path
     assert not callers.known
 
 
+def test_the_same_value_under_another_name_is_another_caller() -> None:
+    host = Flask("host", subdomain_matching=True)
+    host.config["SERVER_NAME"] = "example.org"
+    for name in ("person", "team"):
+        host.add_url_rule("/", name, lambda **placed: "", subdomain=f"<{name}>.{name}")
+    callers = Callers(Settings())
+    asked = [caller(host, callers, "/", base_url=f"http://ann.{name}.example.org") for name in ("person", "team")]
+    assert [each.info.params for each in asked] == [{"person": "ann"}, {"team": "ann"}]
+
+
 @pytest.mark.parametrize("path", ["/all?api_key=hunter2hunter2", "/all?q=" + "x" * MAX_IDENTITY])
 def test_who_tells_a_secret_or_a_novel_is_not_kept(host: Flask, path: str) -> None:
     callers = Callers(Settings())
