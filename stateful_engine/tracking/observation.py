@@ -104,7 +104,7 @@ class Observation(Observer):
 
     def _await_response(self, serving: Request) -> None:
         """Have the call settled by the response of its request; the first call of a request asks for that."""
-        held = vars(g._get_current_object())
+        held = _held()
         first: Observation | None = held.get(_KEY)
         if first is None or first.request is not serving or first.answered:
             held[_KEY] = self
@@ -197,12 +197,18 @@ class Observation(Observer):
 
 def settle_left_over(error: BaseException | None = None) -> None:
     """Settle what no response has settled; for `app.teardown_request`, harmless when called again or on a copy."""
-    first: Observation | None = vars(g._get_current_object()).get(_KEY)
+    first: Observation | None = _held().get(_KEY)
     if first is None or first.all_settled or not has_request_context():
         return
     with first.runtime.guard("settle_after_the_request"):
         if first.request is request._get_current_object():  # type: ignore[attr-defined]
             first.settle_left_over(error)
+
+
+def _held() -> dict[str, Any]:
+    """What this context keeps by name. Where a host has a `g` that keeps nothing so, each call settles by itself."""
+    held: dict[str, Any] = getattr(g._get_current_object(), "__dict__", {})
+    return held
 
 
 def _status_of(error: BaseException) -> int:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from copy import copy
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 from werkzeug.datastructures import Headers
@@ -21,6 +23,8 @@ from stateful_engine.recording.records import BODY_LIMIT
 
 if TYPE_CHECKING:
     from flask import Flask, Response
+
+CopiedT = TypeVar("CopiedT")
 
 SIGNAL_HEADER = "X-Signal-ID"
 QUERY_HEADER = "X-Query-ID"
@@ -228,12 +232,10 @@ def with_ids(response: Response, ids: Ids, present: Mapping[str, str], answer: A
     `present` are its headers by their name in lower case. The body is left alone where a byte more would make it wrong:
     ETag, digests, encodings and ranges. Headers of ours that the host has set itself stay as they are.
 
-    The copy is shallow, with headers of its own: several times faster than `copy.copy`, which goes through pickling,
-    and than `Headers(pairs)`, which checks again what has been checked when it was set.
+    The copy is shallow, with headers of its own.
     """
-    copied = object.__new__(type(response))
-    copied.__dict__.update(response.__dict__)
-    copied.headers = headers = object.__new__(Headers)
+    copied = _copied(response)
+    copied.headers = headers = _copied(response.headers)
     headers._list = pairs = list(response.headers)
     if answer is not None and ids.signal_ids and _FIXED_BODY.isdisjoint(present):
         data = with_signal_ids(answer, ids.signal_ids)
@@ -246,6 +248,21 @@ def with_ids(response: Response, ids: Ids, present: Mapping[str, str], answer: A
     if ids.signal_ids and "x-signal-id" not in present:
         pairs.append((SIGNAL_HEADER, ",".join(ids.signal_ids)))
     return copied
+
+
+def _copied(original: CopiedT) -> CopiedT:
+    """A shallow copy of the same class, several times faster than `copy.copy`, which is for a class with slots."""
+    kind: type = type(original)
+    if _has_slots(kind):
+        return copy(original)
+    copied: CopiedT = object.__new__(kind)
+    copied.__dict__.update(original.__dict__)
+    return copied
+
+
+@lru_cache(maxsize=256)
+def _has_slots(kind: type) -> bool:
+    return any(vars(each).get("__slots__") for each in kind.__mro__)
 
 
 def _set_length(pairs: list[tuple[str, str]], length: int) -> None:

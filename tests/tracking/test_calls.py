@@ -527,6 +527,19 @@ def test_a_held_app_context_mixes_no_requests(app: Flask) -> None:
     assert [answer.headers["X-Signal-ID"] for answer in answers] == [row["signal_id"] for row in stored.signals]
 
 
+def test_a_host_whose_g_holds_nothing_by_name_is_served_and_recorded(app: Flask) -> None:
+    class Slotted:
+        __slots__ = ("person",)
+
+    app.app_ctx_globals_class = Slotted  # type: ignore[assignment]
+    app.add_url_rule("/signal", "signal", track_signal_generation(lambda: SIGNAL))
+    app.add_url_rule("/plain", "plain", lambda: "plain")
+    client = app.test_client()
+    assert client.get("/plain").text == "plain"
+    answer = client.get("/signal")
+    assert answer.headers["X-Signal-ID"] == recorded(app).signals[0]["signal_id"]
+
+
 def test_a_copied_context_that_ends_early_settles_nothing_twice(app: Flask) -> None:
     @track_signal_generation("/engine")
     def engine() -> dict[str, Any]:

@@ -97,3 +97,21 @@ def test_the_copy_has_headers_that_behave_as_the_hosts() -> None:
     assert (response.headers.getlist("Link"), response.get_json()) == (["<a>", "<b>"], SIGNAL)
     assert copied.get_json() == {**SIGNAL, "signal_id": ONE[0]}
     assert copied.content_length == len(copied.data)
+
+
+def test_the_copy_keeps_what_classes_of_the_host_hold() -> None:
+    class Slotted(Response):
+        __slots__ = ("mark",)
+
+    class Named(Headers):
+        name = ""
+
+    response = Slotted(TEXT, mimetype="application/json")
+    response.mark = "host"  # type: ignore[attr-defined]
+    response.headers = headers = Named(response.headers)
+    headers.name = "theirs"
+    copied = with_ids(response, Ids("qry_x", ONE), lowered(response), read(response))
+    assert (type(copied), copied.mark) == (Slotted, "host")  # type: ignore[attr-defined]
+    assert isinstance(copied.headers, Named)
+    assert copied.headers.name == "theirs"
+    assert ("X-Query-ID" in copied.headers, "X-Query-ID" in headers) == (True, False)
