@@ -51,6 +51,13 @@ def test_a_query_string_is_read_as_the_host_reads_it(query: str) -> None:
         assert seen == {name: values if len(values) > 1 else values[0] for name, values in request.args.lists()}
 
 
+def test_a_query_that_is_no_text_costs_nothing_but_itself(host: Flask) -> None:
+    odd = {"QUERY_STRING": "tf=\xff"}
+    seen = info(host, environ_overrides=odd, headers={"User-Agent": "ChatGPT-User/1.0"})
+    assert (seen.endpoint, seen.user_agent) == ("/ai/<symbol>", "ChatGPT-User/1.0")
+    assert seen.params == {"symbol": "XAUUSD"}
+
+
 def test_a_json_body_that_is_no_object_is_kept_whole(host: Flask) -> None:
     assert info(host, method="POST", json=["BTCUSDT"]).params == {"symbol": "XAUUSD", "body": ["BTCUSDT"]}
 
