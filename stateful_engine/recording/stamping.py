@@ -26,6 +26,10 @@ class Observer:
 
     stamp: Stamp | None = None
 
+    def observes_here(self) -> bool:
+        """Whether the code that runs is a part of the call."""
+        return True
+
 
 in_force: ContextVar[Stamp | None] = ContextVar("stateful_engine_stamp", default=None)
 """The stamp that holds for the code that runs."""
@@ -43,7 +47,7 @@ def current() -> Stamp | None:
 def stamped(stamp: Stamp) -> Iterator[None]:
     """Everything recorded inside the block carries `stamp`."""
     observing = observer.get()
-    if observing is not None:
+    if observing is not None and observing.observes_here():
         observing.stamp = stamp
     token = in_force.set(stamp)
     try:

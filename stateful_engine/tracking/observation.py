@@ -35,16 +35,21 @@ def begin(options: Options, view_name: str) -> Observation | None:
     runtime = find_runtime()
     if runtime is None or not options.track or not runtime.settings.enabled:
         return None
-    try:
-        # One look through the proxy, as all of this stands in the way of every request.
-        serving = request._get_current_object()  # type: ignore[attr-defined]
-    except RuntimeError:
-        serving = None
+    serving = _serving()
     outer = observer.get()
     if isinstance(outer, Observation) and outer.covers(runtime, serving):
         outer.options = outer.options.joined_by(options)
         return None
     return Observation(runtime, options, view_name, serving)
+
+
+def _serving() -> Request | None:
+    """The request itself, with one look through the proxy: this stands in the way of every request."""
+    try:
+        serving: Request = request._get_current_object()  # type: ignore[attr-defined]
+    except RuntimeError:
+        return None
+    return serving
 
 
 class Observation(Observer):
@@ -75,6 +80,10 @@ class Observation(Observer):
     def covers(self, runtime: Runtime, serving: Request | None) -> bool:
         """Whether a call that starts now is a part of this one: still running, same app, same request."""
         return self.running and self.runtime is runtime and self.request is serving
+
+    def observes_here(self) -> bool:
+        """Not in another request, which a view makes that asks its own app."""
+        return self.running and self.request is _serving()
 
     def returned(self, rv: Any) -> None:
         """The view gave `rv`, which is looked at later and never changed."""

@@ -463,6 +463,23 @@ def test_in_an_async_view_the_variant_is_that_of_the_call(app: Flask) -> None:
     assert [row["variant"] for row in recorded(app).signals] == ["A", "B"]
 
 
+def test_an_experiment_of_another_request_is_not_that_of_the_view_that_makes_it(app: Flask) -> None:
+    @app.get("/inner")
+    def inner() -> str:
+        with stamped(GOLD):
+            return "inner"
+
+    @app.get("/outer")
+    @track_signal_generation
+    def outer() -> dict[str, Any]:
+        app.test_client().get("/inner")
+        return SIGNAL
+
+    app.test_client().get("/outer")
+    stored = recorded(app)
+    assert (stored.signals[0]["variant"], stored.queries[0]["variant"]) == (None, None)
+
+
 # Contexts
 
 
