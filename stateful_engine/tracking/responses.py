@@ -235,8 +235,9 @@ def with_ids(response: Response, ids: Ids, present: Mapping[str, str], answer: A
     The copy is shallow, with headers of its own.
     """
     copied = _copied(response)
-    copied.headers = headers = _copied(response.headers)
-    headers._list = pairs = list(response.headers)
+    given = response.headers
+    copied.headers = headers = _copied(given) if isinstance(given, Headers) else Headers()
+    headers._list = pairs = list(given)
     if answer is not None and ids.signal_ids and _FIXED_BODY.isdisjoint(present):
         data = with_signal_ids(answer, ids.signal_ids)
         if data is not None:

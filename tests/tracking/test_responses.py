@@ -115,3 +115,11 @@ def test_the_copy_keeps_what_classes_of_the_host_hold() -> None:
     assert isinstance(copied.headers, Named)
     assert copied.headers.name == "theirs"
     assert ("X-Query-ID" in copied.headers, "X-Query-ID" in headers) == (True, False)
+
+
+def test_headers_that_the_host_gave_as_a_list_take_the_ids_too() -> None:
+    response = Response(TEXT)
+    response.headers = pairs = [("Content-Type", "application/json")]  # type: ignore[assignment]
+    copied = with_ids(response, Ids("qry_x", ONE), lowered(response), read(response))
+    assert copied.headers["X-Query-ID"] == "qry_x"
+    assert pairs == [("Content-Type", "application/json")]
