@@ -1,8 +1,8 @@
 """Host first: the writer works in the gaps that requests leave, as long as what waits in the spool is little.
 
 A thread that wants the interpreter waits until its holder lets go of it, or has had its full 5 ms. So the writer lets
-go every tenth of a millisecond while requests keep coming. While there is no processor time to spare, it sleeps after
-each record, longer and longer: a burst is served at the host's own speed and stored behind it. Once a 32nd of the
+go every fraction of a millisecond while requests keep coming, for a moment. While there is no processor time to spare,
+it lets go for longer and longer: a burst is served at the host's own speed and stored behind it. Once a 32nd of the
 spool's room is taken, which takes a few seconds to store, the writer only takes breath: so nobody who waits for it
 waits long, and a host under load all day does not run into `STATEFUL_SPOOL_MAX_BYTES`.
 """
@@ -21,8 +21,8 @@ SHORTEST = 0.0001
 LONGEST = 0.01
 """Seconds that the writer sleeps at a time, while records are made."""
 
-HELD = 0.0001
-"""Seconds for which the writer may keep the interpreter from a request."""
+HELD = 0.00025
+"""Seconds for which the writer may keep the interpreter from a request. Each rest costs it the caches of its core."""
 
 WINDOW = 0.05
 """Seconds after which it looks again whether requests come, and whether the host is busy."""
@@ -79,24 +79,20 @@ class Courtesy:
         return self._pause > SHORTEST
 
     def __call__(self) -> None:
-        """Sleep a moment before the next record, if others are being made."""
-        if self._hurry():
-            return
-        if self._pause > SHORTEST:
-            time.sleep(self._pause)
-        else:
-            self.breathe()
+        """Between two records: sleep, if others are being made and this thread has worked for a while."""
         now = self._now()
-        if now - self._looked >= WINDOW:
+        if now - self._looked >= WINDOW and not self._hurry():
             self._look(now)
+        self._rest(now, self._pause)
 
     def breathe(self) -> None:
-        """Sleep for the shortest time, if records are being made and this thread has worked for a while.
+        """Amid a transaction, which is not to stay open longer than it must: sleep for the shortest time."""
+        if self._pause:
+            self._rest(self._now(), SHORTEST)
 
-        Also amid a transaction, which is not to stay open longer than it must.
-        """
-        if self._pause and self._now() - self._woke >= HELD and not self._hurry():
-            time.sleep(SHORTEST)
+    def _rest(self, now: float, seconds: float) -> None:
+        if seconds and now - self._woke >= HELD and not self._hurry():
+            time.sleep(seconds)
             self._woke = self._now()
 
     def _look(self, now: float) -> None:
