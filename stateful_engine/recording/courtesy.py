@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stateful_engine.recording.spool import Spool
 
 SHORTEST = 0.0001
-LONGEST = 0.01
+LONGEST = 0.05
 """Seconds that the writer sleeps at a time, while records are made."""
 
 HELD = 0.00025

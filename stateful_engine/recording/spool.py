@@ -19,6 +19,7 @@ from stateful_engine.logging import logger
 from stateful_engine.recording import records, segments
 from stateful_engine.recording.frames import Frames
 from stateful_engine.recording.segments import OFFSET_SUFFIX, SUFFIX, Segment
+from stateful_engine.recording.writing import is_written
 
 SEGMENT_BYTES = 16 * 2**20
 SEGMENT_SECONDS = 60.0
@@ -76,11 +77,7 @@ class Spool:
             if self._pending_bytes + self._others_bytes + size > self.max_bytes:
                 self._refuse(count)
             segment = self._active or self._open(count)
-            try:
-                is_whole = os.write(segment.fd, data) == size
-            except OSError:
-                is_whole = False
-            if not is_whole:
+            if not is_written(segment.fd, data):
                 segment = self._repeat(data, count)
             segment.size += size
             segment.records += count
@@ -119,7 +116,7 @@ class Spool:
         """Write `data` to a new segment after a short or failed write: what stands behind a torn line is not read."""
         self._seal()
         segment = self._open(count)
-        if _written(segment, data):
+        if is_written(segment.fd, data):
             return segment
         self._seal()
         self.refused += count
@@ -306,13 +303,6 @@ class Spool:
     def _discard(self, segment: Segment) -> None:
         segment.delete()
         segment.close()
-
-
-def _written(segment: Segment, data: bytes) -> bool:
-    try:
-        return os.write(segment.fd, data) == len(data)
-    except OSError:
-        return False
 
 
 def _pending_in(path: Path) -> int:
