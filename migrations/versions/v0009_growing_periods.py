@@ -1,6 +1,8 @@
 """Coarse periods of pre-aggregates are kept while they are in progress, instead of when they are over.
 
-What is kept of coarse periods goes; it is made anew on the next write. Until then reports are read from hours.
+What is kept of coarse periods goes; it is made anew on the next write. Until then reports are read from hours. The
+column that says up to when they are kept gets another name, so that a version which keeps them otherwise does not write
+beside this one: its records wait in their spool until it is restarted.
 """
 
 from __future__ import annotations
@@ -27,9 +29,11 @@ COARSE_SETS = 100_000_000
 
 def upgrade() -> None:
     _forget_coarse_periods()
+    op.execute("ALTER TABLE rollup_marks RENAME COLUMN sealed TO sealed_until")
 
 
 def downgrade() -> None:
+    op.execute("ALTER TABLE rollup_marks RENAME COLUMN sealed_until TO sealed")
     _forget_coarse_periods()
 
 

@@ -121,7 +121,7 @@ def _is_current(connection: Connection, since: int) -> bool:
 
 def _state(connection: Connection) -> tuple[int, list[int]]:
     """The first day that is not looked after yet, and the days that have to be counted again."""
-    found = fetched(connection, f"SELECT sealed FROM {{schema}}rollup_marks WHERE name = '{NAME}'")
+    found = fetched(connection, f"SELECT sealed_until FROM {{schema}}rollup_marks WHERE name = '{NAME}'")
     stale = fetched(connection, f"SELECT day FROM {{schema}}rollup_funnel WHERE kind = '{STALE}' ORDER BY day DESC")
     return (found[0][0] // DAY if found else 0), [row[0] for row in stale]
 
@@ -145,9 +145,9 @@ def _look_after(connection: Connection, until: int) -> None:
         run(connection, _MARK, days)
     run(
         connection,
-        "INSERT INTO {schema}rollup_marks (name, sealed) VALUES (:name, :sealed) "
-        "ON CONFLICT (name) DO UPDATE SET sealed = excluded.sealed",
-        {"name": NAME, "sealed": until * DAY},
+        "INSERT INTO {schema}rollup_marks (name, sealed_until) VALUES (:name, :until) "
+        "ON CONFLICT (name) DO UPDATE SET sealed_until = excluded.sealed_until",
+        {"name": NAME, "until": until * DAY},
     )
 
 

@@ -21,7 +21,7 @@ from stateful_engine.storage.rollup_sql import fetched, run
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_COLUMNS = "changes, sealed, forgotten, stale"
+_COLUMNS = "changes, sealed_until, forgotten, stale"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def write_forgotten(connection: Connection, family: Family, cutoff: int) -> None
 
 def renew(connection: Connection, family: Family, mark: Mark) -> Mark:
     """Write down that the cells of hours have been made from the rows, and no coarser ones yet."""
-    statement = "UPDATE {schema}rollup_marks SET sealed = 0, stale = false WHERE name = :name"
+    statement = "UPDATE {schema}rollup_marks SET sealed_until = 0, stale = false WHERE name = :name"
     run(connection, statement, {"name": family.source})
     return replace(mark, sealed=0, stale=False)
 
@@ -122,7 +122,8 @@ def _state(source: str, dialect: str, stale: str) -> str:
     return (
         f"(SELECT {Sql(dialect).moment('n.newest')} FROM "
         f"(SELECT max(created_at) AS newest FROM {{schema}}{source}) AS n), "
-        f"(SELECT count(*) FROM {{schema}}rollup_pending WHERE name = '{source}'), changes, sealed, forgotten, {stale}"
+        f"(SELECT count(*) FROM {{schema}}rollup_pending WHERE name = '{source}'), "
+        f"changes, sealed_until, forgotten, {stale}"
     )
 
 
@@ -160,7 +161,7 @@ def seal(connection: Connection, family: Family, mark: Mark) -> int:
             rollup_sets.seal(connection, family.sets.values(), grain, span(Grain(grain - 1), begin, end))
     run(
         connection,
-        "UPDATE {schema}rollup_marks SET sealed = :until WHERE name = :name",
+        "UPDATE {schema}rollup_marks SET sealed_until = :until WHERE name = :name",
         {"name": family.source, "until": until},
     )
     return until

@@ -33,17 +33,17 @@ class RollupMark(Base):
     """How current the pre-aggregates of a table are.
 
     `changes` counts the transactions that changed them, so that a reader can tell whether anything is new; its row is
-    also the lock under which they are changed. Cells of coarse periods hold what came before `sealed`, sets of coarse
-    periods exist as far as they end by it. Rows older than `forgotten` were deleted and are still counted. Moments are
-    microseconds since the epoch. What is `stale` has to be made again from the rows before it is read, as signals have
-    come to be told apart in more ways.
+    also the lock under which they are changed. Cells of coarse periods hold what came before `sealed_until`, sets of
+    coarse periods exist as far as they end by it. Rows older than `forgotten` were deleted and are still counted.
+    Moments are microseconds since the epoch. What is `stale` has to be made again from the rows before it is read, as
+    signals have come to be told apart in more ways.
     """
 
     __tablename__ = "rollup_marks"
 
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     changes: Mapped[int] = amount()
-    sealed: Mapped[int] = amount()
+    sealed_until: Mapped[int] = amount()
     forgotten: Mapped[int] = amount()
     stale: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
 

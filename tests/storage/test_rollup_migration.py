@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from stateful_engine.domain import clock
+from stateful_engine.errors import SchemaError
 from stateful_engine.storage import bulk, migrate, rollup_reading, rollup_upkeep, tables
 from stateful_engine.storage.database import Database
 from stateful_engine.storage.rollup_measures import INTERACTIONS, SIGNALS
@@ -101,3 +102,9 @@ def test_coarse_periods_of_before_are_made_again_by_the_next_write(older: Databa
     assert everything(older).total["total"] == 4
     assert rollup_upkeep.check(older) == []
     assert everything(older).total["total"] == 4
+
+
+def test_a_version_that_keeps_coarse_periods_otherwise_does_not_write_beside_this_one(database: Database) -> None:
+    of_old = "UPDATE {table} SET sealed = 0 WHERE name = 'signal_history'"
+    with pytest.raises(SchemaError, match="older than this version"), database.connection() as connection:
+        connection.exec_driver_sql(of_old.format(table=database.qualified("rollup_marks")))
