@@ -23,7 +23,7 @@ BATCH_RECORDS = 1000
 SMALL_BATCH = 64
 """While the host is busy: what is stored without a pause stays short."""
 
-BATCH_BYTES = 2**20
+BATCH_BYTES = 2**18
 """Bytes read at a time: a batch takes about four times as much memory while it is stored."""
 
 
