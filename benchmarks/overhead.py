@@ -1,11 +1,11 @@
 """What recording adds to a request: a bare view, ours, OpenTelemetry, PostHog and a synchronous ORM, side by side.
 
-    python benchmarks/overhead.py [--rounds 40] [--requests 500] [--rate 1000]
+    python benchmarks/overhead.py [--rounds 11] [--requests 3000] [--rate 0]
 
-Each contestant is a process with the same Flask app; it is asked for requests at a fixed rate, one contestant after
-the other, in rounds so short that a machine is as fast for one as for the next. Its background work runs while its
-requests do; between rounds it is let finish. At low rates (`--rate 200`) a processor sleeps between two requests, so
-that everything, the bare view too, takes several times as long.
+Each contestant is a process with the same Flask app; it is asked for requests one after the other, or at a fixed
+`--rate`, round by round. Its background work runs while its requests do; between rounds it is let finish. At low rates
+(`--rate 200`) a processor sleeps between two requests, so that everything, the bare view too, takes several times as
+long.
 OpenTelemetry and PostHog (`pip install -e .[bench]`) send to a server on loopback. Times are of the WSGI call, in
 microseconds.
 """
@@ -239,9 +239,9 @@ def _profile(app: Flask, environ: dict[str, Any]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--be", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("--rounds", type=int, default=40)
-    parser.add_argument("--requests", type=int, default=500)
-    parser.add_argument("--rate", type=float, default=1000.0, help="requests per second")
+    parser.add_argument("--rounds", type=int, default=11)
+    parser.add_argument("--requests", type=int, default=3000)
+    parser.add_argument("--rate", type=float, default=0.0, help="requests per second; 0: one after the other")
     parser.add_argument("--profile", action="store_true", help="also say where our time goes")
     arguments = parser.parse_args()
     if arguments.be:
@@ -255,7 +255,7 @@ def compare(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     """Run the rounds and print the table; the last line is our added p50 as a share of OpenTelemetry's."""
     names = [name for name in CONTESTANTS if name not in NEEDS or _installed(NEEDS[name])]
     runners = {name: common.Contestant(__file__, name, **options) for name in names}
-    question = {"count": arguments.requests, "interval": 1 / arguments.rate}
+    question = {"count": arguments.requests, "interval": 1 / arguments.rate if arguments.rate else 0.0}
     rounds = [{name: runners[name].ask(**question) for name in names} for _ in range(arguments.rounds)]
     if arguments.profile:
         runners["stateful_engine"].ask(profile=True)

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 SHORT = 64 * 2**10
 """Bytes up to which that is right; copying more takes a while."""
 
-_call: Callable[[int, bytes, int], int] | None
-try:
+_call: Callable[[int, bytes, int], int] | None = None
+"""None in a Python that was built without libffi."""
+with suppress(ImportError):
     import ctypes
-except ImportError:
-    # A Python that was built without libffi.
-    _call = None
-else:
+
+    # Without `argtypes`, which would cost half as much as the call: two small numbers and bytes go as they are.
     _call = ctypes.PyDLL(None).write
-    _call.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_size_t)
     _call.restype = ctypes.c_ssize_t
 
 

@@ -18,7 +18,7 @@ from stateful_engine.globals import find_runtime
 from stateful_engine.recording.stamping import Observer, in_force, observer
 from stateful_engine.request_info import RequestInfo, identity_of, request_id_of
 from stateful_engine.tracking.callers import Caller
-from stateful_engine.tracking.responses import NO_IDS, Answer, Ids, lowered, payload_of, read, with_ids
+from stateful_engine.tracking.responses import NO_IDS, Answer, Ids, payload_of, read, with_ids
 from stateful_engine.tracking.settlement import settle
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def begin(options: Options, view_name: str) -> Observation | None:
         return None
     serving = _serving()
     outer = observer.get()
-    if isinstance(outer, Observation) and outer.covers(runtime, serving):
+    if outer is not None and isinstance(outer, Observation) and outer.covers(runtime, serving):
         outer.options = outer.options.joined_by(options)
         return None
     return Observation(runtime, options, view_name, serving)
@@ -128,7 +128,7 @@ class Observation(Observer):
         return response if with_ids is None else with_ids
 
     def _answered(self, response: Response) -> Response:
-        headers = lowered(response)
+        headers = {name.lower(): value for name, value in response.headers}
         answer = read(response, headers)
         said = answer if answer.data is not None else self._said_without_body(answer, response)
         ids = self._settle_all() if self.others else self.settle(said)

@@ -122,7 +122,8 @@ def read(response: BaseResponse, headers: Mapping[str, str] | None = None) -> An
         return Answer(status)
     if headers is None:
         headers = lowered(response)
-    if not is_json(headers.get("content-type")):
+    kind = headers.get("content-type")
+    if kind != "application/json" and not is_json(kind):
         return Answer(status)
     whole = len(chunks) == 1 and isinstance(chunks[0], bytes)
     data: bytes | None = chunks[0] if whole else response.get_data()
@@ -135,8 +136,6 @@ def is_json(content_type: str | None) -> bool:
     """Whether a Content-Type means JSON: `application/json` or any `application/…+json`."""
     if content_type is None:
         return False
-    if content_type == "application/json":
-        return True
     mimetype = content_type.partition(";")[0].strip().lower()
     return mimetype == "application/json" or (mimetype.startswith("application/") and mimetype.endswith("+json"))
 
@@ -236,7 +235,7 @@ def with_ids(response: Response, ids: Ids, present: Mapping[str, str], answer: A
     """
     copied = _copied(response)
     given = response.headers
-    copied.headers = headers = _copied(given) if isinstance(given, Headers) else Headers()
+    copied.headers = headers = _headers_like(given)
     headers._list = pairs = list(given)
     if answer is not None and ids.signal_ids and _FIXED_BODY.isdisjoint(present):
         data = with_signal_ids(answer, ids.signal_ids)
@@ -249,6 +248,13 @@ def with_ids(response: Response, ids: Ids, present: Mapping[str, str], answer: A
     if ids.signal_ids and "x-signal-id" not in present:
         pairs.append((SIGNAL_HEADER, ",".join(ids.signal_ids)))
     return copied
+
+
+def _headers_like(given: object) -> Headers:
+    """Headers to be filled: of the host's own class, if it has one."""
+    if type(given) is Headers or not isinstance(given, Headers):
+        return object.__new__(Headers)
+    return _copied(given)
 
 
 def _copied(original: CopiedT) -> CopiedT:
