@@ -31,8 +31,7 @@ class Observer:
         return True
 
 
-in_force: ContextVar[Stamp | None] = ContextVar("stateful_engine_stamp", default=None)
-"""The stamp that holds for the code that runs."""
+_current: ContextVar[Stamp | None] = ContextVar("stateful_engine_stamp", default=None)
 
 observer: ContextVar[Observer | None] = ContextVar("stateful_engine_observer", default=None)
 """The innermost observer of the code that runs."""
@@ -40,7 +39,7 @@ observer: ContextVar[Observer | None] = ContextVar("stateful_engine_observer", d
 
 def current() -> Stamp | None:
     """The stamp that holds here, or None outside of any experiment."""
-    return in_force.get()
+    return _current.get()
 
 
 @contextmanager
@@ -49,11 +48,11 @@ def stamped(stamp: Stamp) -> Iterator[None]:
     observing = observer.get()
     if observing is not None and observing.observes_here():
         observing.stamp = stamp
-    token = in_force.set(stamp)
+    token = _current.set(stamp)
     try:
         yield
     finally:
-        in_force.reset(token)
+        _current.reset(token)
 
 
 def columns(stamp: Stamp | None) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain.recent import Recent
 from stateful_engine.recording.records import Form
-from stateful_engine.request_info import RequestInfo, identity_of
+from stateful_engine.request_info import RequestInfo
 from stateful_engine.services import inputs
 from stateful_engine.tracking.options import DEFAULT_SOURCE
 
@@ -30,19 +30,23 @@ VIEWS = 8
 class Caller:
     """What a request says, apart from the id that it was given, and the forms of the records that it leads to."""
 
-    __slots__ = ("forms", "info")
+    __slots__ = ("_forms", "info")
 
     def __init__(self, info: RequestInfo) -> None:
         self.info = info
-        self.forms: Recent[Options, Form] = Recent(VIEWS)
+        self._forms: Recent[Options, Form] = Recent(VIEWS)
 
     def form(self, options: Options) -> Form:
         """What all records of this caller at a view with these options have in common."""
-        known = self.forms.get(options)
+        known = self._forms.get(options)
         if known is None:
             known = Form(query_columns(options, self.info), unfolded_columns(options, self.info))
-            self.forms.keep(options, known)
+            self._forms.keep(options, known)
         return known
+
+
+Identity = tuple[str | None, ...] | None
+"""What `identity_of` says about a request."""
 
 
 class Callers:
@@ -50,11 +54,10 @@ class Callers:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.known: Recent[tuple[str | None, ...] | None, Caller] = Recent(KNOWN)
+        self.known: Recent[Identity, Caller] = Recent(KNOWN)
 
-    def of(self, request: Request, *, may_read: bool) -> Caller:
-        """Who makes `request`; known from now on, unless what it says holds a secret."""
-        identity = identity_of(request)
+    def met(self, request: Request, identity: Identity, *, may_read: bool) -> Caller:
+        """Who makes `request` and was not known; known from now on, unless what it says holds a secret."""
         caller = Caller(RequestInfo.from_request(request, self._settings, may_read=may_read))
         if identity is not None and caller.info.params == caller.info.lookup and _length(identity) <= MAX_IDENTITY:
             self.known.keep(identity, caller)

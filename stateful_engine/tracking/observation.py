@@ -15,10 +15,10 @@ from flask import after_this_request, current_app, g, has_request_context, reque
 from werkzeug.exceptions import HTTPException
 
 from stateful_engine.globals import find_runtime
-from stateful_engine.recording.stamping import Observer, in_force, observer
+from stateful_engine.recording.stamping import Observer, current, observer
 from stateful_engine.request_info import RequestInfo, identity_of, request_id_of
 from stateful_engine.tracking.callers import Caller
-from stateful_engine.tracking.responses import NO_IDS, Answer, Ids, payload_of, read, with_ids
+from stateful_engine.tracking.responses import NO_IDS, Answer, Ids, lowered, payload_of, read, with_ids
 from stateful_engine.tracking.settlement import settle
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def begin(options: Options, view_name: str) -> Observation | None:
         return None
     serving = _serving()
     outer = observer.get()
-    if outer is not None and isinstance(outer, Observation) and outer.covers(runtime, serving):
+    if isinstance(outer, Observation) and outer.covers(runtime, serving):
         outer.options = outer.options.joined_by(options)
         return None
     return Observation(runtime, options, view_name, serving)
@@ -69,7 +69,7 @@ class Observation(Observer):
     others: tuple[Observation, ...] = ()
 
     def __init__(self, runtime: Runtime, options: Options, view_name: str, serving: Request | None) -> None:
-        self.stamp = in_force.get()
+        self.stamp = current()
         self.runtime = runtime
         self.options = options
         self.view_name = view_name
@@ -124,11 +124,11 @@ class Observation(Observer):
     def respond(self, response: Response) -> Response:
         """Settle what was observed and give the ids to the client; returns `response` itself when that fails."""
         self.answered = True
-        with_ids = self.runtime.guard.attempt("give_ids_to_the_client", self._answered, response)
-        return response if with_ids is None else with_ids
+        answered = self.runtime.guard.attempt("give_ids_to_the_client", self._answered, response)
+        return response if answered is None else answered
 
     def _answered(self, response: Response) -> Response:
-        headers = {name.lower(): value for name, value in response.headers}
+        headers = lowered(response)
         answer = read(response, headers)
         said = answer if answer.data is not None else self._said_without_body(answer, response)
         ids = self._settle_all() if self.others else self.settle(said)
@@ -148,7 +148,7 @@ class Observation(Observer):
         return self.own_answer().with_status(answer.status)
 
     def _settle_all(self) -> Ids:
-        """A single call is what the client got, where that can be read; of several, each is what it returned."""
+        """Of several calls each is what it returned itself; the client is told the ids of all."""
         settled = [one.settle(one.own_answer()) for one in (self, *self.others)]
         query_ids = [ids.query_id for ids in settled if ids.query_id is not None]
         signal_ids = dict.fromkeys(name for ids in settled for name in ids.signal_ids)
@@ -180,9 +180,7 @@ class Observation(Observer):
         """Record the call as `answer`, once; further calls return the same ids."""
         if self.ids is None:
             self.ids = NO_IDS
-            serving, callers = self.request, self.runtime.callers
-            known = None if serving is None else callers.known.get(identity_of(serving))
-            self.ids = settle(self, known or self._caller(), answer)
+            self.ids = settle(self, self._caller(), answer)
             self.rv = self.error = None
         return self.ids
 
@@ -199,8 +197,12 @@ class Observation(Observer):
     def _caller(self) -> Caller:
         if self.request is None:
             return Caller(RequestInfo.outside(self.view_name))
+        callers, identity = self.runtime.callers, identity_of(self.request)
+        known = callers.known.get(identity)
+        if known is not None:
+            return known
         with self.runtime.guard("read_the_request"):
-            return self.runtime.callers.of(self.request, may_read=self.may_read)
+            return callers.met(self.request, identity, may_read=self.may_read)
         return Caller(RequestInfo.outside(self.view_name, self.request.method))
 
 

@@ -122,8 +122,7 @@ def read(response: BaseResponse, headers: Mapping[str, str] | None = None) -> An
         return Answer(status)
     if headers is None:
         headers = lowered(response)
-    kind = headers.get("content-type")
-    if kind != "application/json" and not is_json(kind):
+    if not is_json(headers.get("content-type")):
         return Answer(status)
     whole = len(chunks) == 1 and isinstance(chunks[0], bytes)
     data: bytes | None = chunks[0] if whole else response.get_data()
@@ -136,6 +135,8 @@ def is_json(content_type: str | None) -> bool:
     """Whether a Content-Type means JSON: `application/json` or any `application/…+json`."""
     if content_type is None:
         return False
+    if content_type == "application/json":
+        return True
     mimetype = content_type.partition(";")[0].strip().lower()
     return mimetype == "application/json" or (mimetype.startswith("application/") and mimetype.endswith("+json"))
 

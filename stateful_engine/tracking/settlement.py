@@ -37,8 +37,7 @@ def settle(call: Observation, caller: Caller, answer: Answer) -> Ids:
         return _settle_rows(call, info, answer, found)
     created_us = clock.epoch_us()
     tail = identifiers.tail(created_us)
-    form = caller.forms.get(options) or caller.form(options)
-    record = form.filled(
+    record = caller.form(options).filled(
         tail,
         created_us,
         status=answer.status,

@@ -48,7 +48,8 @@ def caller(host: Flask, callers: Callers, path: str = "/all", **given: Any) -> C
     """Who makes a request, as a tracked view asks for it."""
     with host.test_request_context(path, **given):
         serving = request._get_current_object()  # type: ignore[attr-defined]
-        return callers.known.get(identity_of(serving)) or callers.of(serving, may_read=True)
+        identity = identity_of(serving)
+        return callers.known.get(identity) or callers.met(serving, identity, may_read=True)
 
 
 def test_the_same_caller_with_the_same_question_is_known(host: Flask) -> None:
