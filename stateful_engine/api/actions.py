@@ -10,6 +10,7 @@ from stateful_engine.api import fields
 from stateful_engine.api.contract import Answer, Call, Nothing, Operation
 from stateful_engine.api.memory import Object, OpenPageQuery, Record
 from stateful_engine.api.pages import page_reply
+from stateful_engine.api.saved import PENDING, saved_reply
 from stateful_engine.api.schemas import Body, Envelope, PageEnvelope
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.services.actions import AnalyticsLogger
@@ -38,7 +39,8 @@ class ActionsQuery(OpenPageQuery):
 class ActionReply(Envelope):
     """The action."""
 
-    action_id: int
+    action_id: str
+    pending: bool | None = Field(default=None, description=PENDING)
 
 
 class ActionsReply(PageEnvelope):
@@ -50,14 +52,14 @@ class ActionsReply(PageEnvelope):
 def create(runtime: Runtime, call: Call[Nothing, ActionBody]) -> Answer:
     """Record an action."""
     body = call.body
-    logger = AnalyticsLogger(runtime.database)
-    return {"action_id": logger.log_action(body.user_id, body.chat_id, body.action_type, body.action_data)}
+    saved = AnalyticsLogger(runtime).save_action(body.user_id, body.chat_id, body.action_type, body.action_data)
+    return saved_reply(saved, {"action_id": saved.id})
 
 
 def listed(runtime: Runtime, call: Call[ActionsQuery, Nothing]) -> Answer:
     """One page of actions."""
     wanted = call.query
-    page = AnalyticsLogger(runtime.database).page(
+    page = AnalyticsLogger(runtime).page(
         wanted.limit, wanted.cursor, days=wanted.days, user_id=wanted.user_id, action_type=wanted.action_type
     )
     return page_reply("actions", page, wanted)
@@ -74,6 +76,7 @@ OPERATIONS = (
         handler=create,
         body_model=ActionBody,
         response_model=ActionReply,
+        success_statuses=(200, 202),
         in_actions=False,
         tag="actions",
     ),

@@ -9,8 +9,9 @@ from pydantic import BaseModel, Field
 
 from stateful_engine.api import fields
 from stateful_engine.api.assignments import Assigned, made_under
-from stateful_engine.api.contract import Answer, Call, Nothing, Operation, Reply
+from stateful_engine.api.contract import Answer, Call, Nothing, Operation
 from stateful_engine.api.pages import page_reply
+from stateful_engine.api.saved import PENDING, saved_reply
 from stateful_engine.api.schemas import CURSOR, Body, Envelope, Json, LoggedQuery, PageEnvelope, PageQuery
 from stateful_engine.domain.vocabulary import Scope
 from stateful_engine.errors import Fault
@@ -61,7 +62,7 @@ class LogQueryReply(Envelope):
     """The recorded query."""
 
     query_id: str
-    pending: bool | None = Field(default=None, description="True when it is kept safe but not yet in the database.")
+    pending: bool | None = Field(default=None, description=PENDING)
 
 
 class QueryHistoryQuery(PageQuery):
@@ -85,8 +86,7 @@ def log_query(runtime: Runtime, call: Call[Nothing, LogQueryBody]) -> Answer:
     response = _given(call.body, ResponseData) | _given(call.body.response_data, ResponseData)
     with made_under(runtime, call.body.assignment):
         saved = runtime.state_manager.save_query(query, response, _context(call, query), durable=True)
-    pending = {"pending": True} if saved.pending else {}
-    return Reply({"query_id": saved.id, **pending}, 202 if saved.pending else 200, headers={"X-Query-ID": saved.id})
+    return saved_reply(saved, {"query_id": saved.id}, headers={"X-Query-ID": saved.id})
 
 
 def _faults(body: Mapping[str, Any]) -> Iterator[Fault]:

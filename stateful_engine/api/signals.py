@@ -10,9 +10,10 @@ from pydantic import ConfigDict, Field
 
 from stateful_engine.api import fields
 from stateful_engine.api.assignments import Assigned, made_under
-from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter, Reply
+from stateful_engine.api.contract import Answer, Call, Nothing, Operation, PathParameter
 from stateful_engine.api.fields import is_storable
 from stateful_engine.api.pages import page_reply
+from stateful_engine.api.saved import PENDING, saved_reply
 from stateful_engine.api.schemas import CURSOR, Body, Envelope, Model, PageEnvelope, PageQuery, Signal, Timestamp
 from stateful_engine.domain.extraction import extract_one
 from stateful_engine.domain.vocabulary import Scope
@@ -25,7 +26,6 @@ from stateful_engine.installation import people_of
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime
-    from stateful_engine.services.state_manager import Saved
 
 SIGNAL_ID = PathParameter("signal_id", "The signal_id that came with the signal.", "sig_a1b2c3d4e5f6_1691234567")
 ENVELOPE = frozenset({"assignment", "source", "user_id"})
@@ -73,7 +73,7 @@ class TrackSignalReply(Envelope):
     """The recorded signal."""
 
     signal_id: str = Field(description="Names the signal from now on.")
-    pending: bool | None = Field(default=None, description="True when it is kept safe but not yet in the database.")
+    pending: bool | None = Field(default=None, description=PENDING)
 
 
 class SignalHistoryQuery(PageQuery):
@@ -122,7 +122,7 @@ class InteractionReply(Envelope):
 
     signal_id: str
     interaction_id: str
-    pending: bool | None = Field(default=None, description="True when it is kept safe but not yet in the database.")
+    pending: bool | None = Field(default=None, description=PENDING)
 
 
 class OutcomeBody(Body):
@@ -168,7 +168,7 @@ def track_signal(runtime: Runtime, call: Call[Nothing, TrackSignalBody]) -> Answ
     }
     with made_under(runtime, call.body.assignment):
         saved = runtime.state_manager.save_extracted(signal, context, durable=True)
-    return Reply({"signal_id": saved.id, **_pending(saved)}, *_status(saved), headers={"X-Signal-ID": saved.id})
+    return saved_reply(saved, {"signal_id": saved.id}, headers={"X-Signal-ID": saved.id})
 
 
 def _faults(body: Mapping[str, Any]) -> list[Fault]:
@@ -288,15 +288,7 @@ def interaction(runtime: Runtime, call: Call[Nothing, InteractionBody]) -> Answe
         },
         durable=True,
     )
-    return Reply({"signal_id": signal_id, "interaction_id": saved.id, **_pending(saved)}, *_status(saved))
-
-
-def _pending(saved: Saved) -> dict[str, bool]:
-    return {"pending": True} if saved.pending else {}
-
-
-def _status(saved: Saved) -> tuple[int]:
-    return (202,) if saved.pending else (200,)
+    return saved_reply(saved, {"signal_id": signal_id, "interaction_id": saved.id})
 
 
 OPERATIONS = (

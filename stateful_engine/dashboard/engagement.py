@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _fetch(runtime: Runtime, wanted: Asked, limit: int) -> Page:
-    return AnalyticsLogger(runtime.database).page(
+    return AnalyticsLogger(runtime).page(
         limit, wanted.cursor, days=wanted.days, user_id=wanted.get("user"), action_type=wanted.get("action")
     )
 

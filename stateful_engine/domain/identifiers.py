@@ -57,6 +57,11 @@ def interaction_id() -> str:
     return "int" + tail(clock.epoch_us())
 
 
+def action_id() -> str:
+    """A new id `act_<12 hex>_<unix seconds>`."""
+    return "act" + tail(clock.epoch_us())
+
+
 def message_id() -> str:
     """A new id `msg_<12 hex>_<unix seconds>` for a message to webhooks."""
     return "msg" + tail(clock.epoch_us())

@@ -1,7 +1,7 @@
 """How a service finds its database: the current app's, a given engine's, or one of its own.
 
 `Cls()` works for whichever app is current at each call. `Cls(engine)` likewise, and outside of any app for the only one
-that `engine` serves.
+that `engine` serves; `Cls(runtime)` for one app in particular.
 `Cls("data/journal.sqlite")`, `Cls(db_path=…)` and `Cls(database_url=…)` stand alone, without Flask; their tables are
 made on first use.
 """
@@ -30,13 +30,13 @@ class Bound:
 
     def __init__(
         self,
-        source: StatefulEngine | Database | str | os.PathLike[str] | None = None,
+        source: StatefulEngine | Runtime | Database | str | os.PathLike[str] | None = None,
         *,
         db_path: str | os.PathLike[str] | None = None,
         database_url: str | None = None,
     ) -> None:
         self._own = _given(source, db_path, database_url)
-        self._engine: Any = source if hasattr(source, "runtime_for") else None
+        self._app: Any = source if self._own is None else None
 
     @property
     def _database(self) -> Database:
@@ -45,7 +45,9 @@ class Bound:
     @property
     def _runtime(self) -> Runtime:
         """What the engine holds for the app that is meant, for services that have no database of their own."""
-        runtime: Runtime = current_runtime() if self._engine is None else self._engine.runtime_for()
+        if self._app is None:
+            return current_runtime()
+        runtime: Runtime = self._app if _is_runtime(self._app) else self._app.runtime_for()
         return runtime
 
     def _person(self, user_id: Any) -> str:
@@ -73,9 +75,13 @@ def _given(source: Any, db_path: Any, database_url: str | None) -> Database | No
     path = source if isinstance(source, (str, os.PathLike)) else db_path
     if path is not None:
         return _standing_alone("sqlite:///" + str(Path(path).absolute()))
-    if source is not None and not hasattr(source, "runtime_for"):
+    if source is not None and not (hasattr(source, "runtime_for") or _is_runtime(source)):
         raise ConfigurationError(f"a {type(source).__name__} is no engine; give the StatefulEngine, or a path")
     return None
+
+
+def _is_runtime(source: Any) -> bool:
+    return hasattr(source, "state_manager")
 
 
 def _standing_alone(url: str) -> Database:

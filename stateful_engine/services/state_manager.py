@@ -90,7 +90,7 @@ class StateManager:
     def save_extracted(self, signal: ExtractedSignal, context: Mapping[str, Any], *, durable: bool) -> Saved:
         """Record a signal that was extracted already; `pending` is set when the database did not take it in time."""
         signal_id = identifiers.signal_id()
-        pending = self._record(self._signal_rows(signal_id, signal, context), durable=durable)
+        pending = self.record_rows(self._signal_rows(signal_id, signal, context), durable=durable)
         return Saved(signal_id, pending)
 
     def get_signal_history(
@@ -188,7 +188,7 @@ class StateManager:
             query_id, query_data, response_data, context, created_us=clock.epoch_us(), redacted=self._settings.redact
         )
         row["user_ref"] = self._database.people.of(inputs.text(row["user_ref"]))
-        return Saved(query_id, self._record(Rows({gpt_queries.TABLE: [row]}), durable=durable))
+        return Saved(query_id, self.record_rows(Rows({gpt_queries.TABLE: [row]}), durable=durable))
 
     def query_page(self, filters: gpt_queries.QueryFilters, cursor: str | None, limit: int) -> Page:
         """One page of queries, newest first."""
@@ -216,7 +216,7 @@ class StateManager:
             ip_address=inputs.text(interaction.get("ip_address")),
             created_us=clock.epoch_us(),
         )
-        return Saved(interaction_id, self._record(Rows({interactions.TABLE: [row]}), durable=durable))
+        return Saved(interaction_id, self.record_rows(Rows({interactions.TABLE: [row]}), durable=durable))
 
     def interaction_page(self, filters: interactions.InteractionFilters, cursor: str | None, limit: int) -> Page:
         """One page of interactions, newest first."""
@@ -262,8 +262,8 @@ class StateManager:
 
     # Ways to the store
 
-    def _record(self, rows: Rows, *, durable: bool) -> bool:
-        """Record `rows`; True when they still wait for the database although the caller asked to wait.
+    def record_rows(self, rows: Rows, *, durable: bool) -> bool:
+        """Record ready rows; True when they still wait for the database although the caller asked to wait.
 
         With `STATEFUL_ENABLED` off nothing is recorded, and the caller goes on as if it were.
         """

@@ -17,11 +17,12 @@ TABLE = "user_actions"
 
 
 class UserAction(Base):
-    """One action of one person in one chat."""
+    """One action of one person in one chat; those from before 0010 and imported ones have no `action_id`."""
 
     __tablename__ = TABLE
 
     id: Mapped[int] = mapped_column(big_id(), primary_key=True)
+    action_id: Mapped[str | None] = mapped_column(ShortText)
     user_id: Mapped[str] = mapped_column(ShortText)
     chat_id: Mapped[str | None] = mapped_column(ShortText)
     action_type: Mapped[str] = mapped_column(ShortText)
@@ -29,19 +30,17 @@ class UserAction(Base):
     timestamp: Mapped[datetime]
 
     __table_args__ = (
+        Index("uq_user_actions_action_id", "action_id", unique=True),
         Index(None, "timestamp", "id"),
         Index(None, "user_id", "timestamp", "id"),
         Index(None, "action_type", "timestamp", "id"),
-        {"info": {"time": "timestamp"}},
+        {"info": {"key": "action_id", "changing": frozenset(), "time": "timestamp"}},
     )
 
 
-def insert(session: Session, values: Mapping[str, Any]) -> int:
-    """Add an action; returns its id."""
-    row = UserAction(**values)
-    session.add(row)
-    session.flush()
-    return row.id
+def insert(session: Session, values: Mapping[str, Any]) -> None:
+    """Add an action; `timestamp` as a datetime or microseconds."""
+    session.add(UserAction(**values))
 
 
 def counts(session: Session, since: datetime | None, *, user_id: str | None = None) -> Sequence[tuple[str, int]]:

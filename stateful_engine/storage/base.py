@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import orjson
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Double, Integer, MetaData, Text
+from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Double, Integer, MetaData, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase
@@ -159,6 +159,11 @@ class Base(DeclarativeBase):
         bool: Boolean,
         datetime: UtcDateTime,
     }
+
+
+def time_name(table: Table) -> str:
+    """The column that says when what a row of `table` is about was."""
+    return str(table.info.get("time", "created_at"))
 
 
 def loads(value: Any) -> Any:

@@ -21,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 from stateful_engine.domain.clock import to_epoch_us
 from stateful_engine.logging import logger
 from stateful_engine.storage import copying, encoding
-from stateful_engine.storage.base import utc
+from stateful_engine.storage.base import time_name, utc
 
 Row = Mapping[str, Any]
 
@@ -106,7 +106,7 @@ def _renamed(table: Table, row: Row, content: Mapping[str, Any]) -> Row:
     """The row under a key made from its content, of the form that ids have."""
     key = _key(table)
     digest = hashlib.blake2b(orjson.dumps([row[key], content], option=orjson.OPT_SORT_KEYS), digest_size=6).hexdigest()
-    seconds = to_epoch_us(utc(row["created_at"])) // 1_000_000
+    seconds = to_epoch_us(utc(row[time_name(table)])) // 1_000_000
     fresh = f"{row[key].partition('_')[0][:8]}_{digest}_{seconds}"
     logger.warning("the id %s arrived again with other content and is stored as %s", row[key][:64], fresh)
     return {**row, key: fresh}

@@ -17,6 +17,7 @@ TABLE = "gpt_query_log"
 
 _FAILED = column("is_successful").is_(False)
 _WITH_SESSION = text("session_id IS NOT NULL")
+_WITH_USER = text("user_ref IS NOT NULL")
 _STAMPED = text("experiment IS NOT NULL")
 
 
@@ -74,6 +75,14 @@ class GPTQueryLog(Base):
             "id",
             postgresql_where=_WITH_SESSION,
             sqlite_where=_WITH_SESSION,
+        ),
+        Index(
+            "ix_gpt_query_log_user",
+            "user_ref",
+            "created_at",
+            "id",
+            postgresql_where=_WITH_USER,
+            sqlite_where=_WITH_USER,
         ),
         {"info": {"key": "query_id", "changing": frozenset({"feedback_rating"})}},
     )

@@ -20,7 +20,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from stateful_engine.domain.clock import from_epoch_us, to_epoch_us
 from stateful_engine.errors import Fault, InvalidInputError
-from stateful_engine.storage.base import Base, to_dict
+from stateful_engine.storage.base import Base, time_name, to_dict
 
 _PLACE = struct.Struct(">qq")
 _CHECK = struct.Struct(">I")
@@ -140,8 +140,8 @@ def _order(model: type[Base]) -> tuple[Any, Any]:
 
 
 def time_column(model: type[Base]) -> str:
-    """The column by which a table is ordered in time: `created_at`, or what the table's `info` says."""
-    return str(model.metadata.tables[_name(model)].info.get("time", "created_at"))
+    """The column by which a table is ordered in time."""
+    return time_name(model.metadata.tables[_name(model)])
 
 
 def _place_of(row: Any) -> Place:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Table, and_, delete, func
 from sqlalchemy.orm import Session
 
 from stateful_engine.storage import conversations, forgetting, funnel, recommendations, rollups, tables
-from stateful_engine.storage.base import Base
+from stateful_engine.storage.base import Base, time_name
 from stateful_engine.storage.rollup_forgetting import PERSON_COLUMNS
 from stateful_engine.storage.rollup_measures import FAMILIES
 from stateful_engine.storage.rollup_sql import counted_columns
@@ -35,11 +35,7 @@ _SIGNALS = "signal_history"
 
 def older_than(table: Table, cutoff: datetime) -> ColumnElement[bool]:
     """The rows from before `cutoff`, by the time that the table is about."""
-    return table.c[_time_name(table)] < cutoff
-
-
-def _time_name(table: Table) -> str:
-    return str(table.info.get("time", "created_at"))
+    return table.c[time_name(table)] < cutoff
 
 
 def of_user(table: Table, names: Collection[str], *, after_id: int | None = None) -> ColumnElement[bool]:
@@ -121,7 +117,7 @@ def _delete_messages(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def _oldest_first(table: Table) -> list[ColumnElement[Any]]:
-    return [table.c[name] for name in (_time_name(table), "id") if name in table.c]
+    return [table.c[name] for name in (time_name(table), "id") if name in table.c]
 
 
 def _needed(table: Table, *, discount: bool) -> set[str]:

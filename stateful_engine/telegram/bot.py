@@ -47,7 +47,7 @@ class StatefulBot:
     def __init__(self, runtime: Runtime, application: Any) -> None:
         self.runtime = runtime
         self.application = application
-        self.actions = AnalyticsLogger(runtime.database)
+        self.actions = AnalyticsLogger(runtime)
         self.conversations = ChatGPTLogger(runtime.database, prices=runtime.settings.prices)
         self.journal = JournalRepo(runtime.database)
         self.performance = PerformanceDashboard(runtime.database)
@@ -84,11 +84,13 @@ class StatefulBot:
         return await self.in_thread(self.conversations.log_message, conversation_id, role, text, **details)
 
     async def log_action(self, update: Update | None, action_type: str, data: Mapping[str, Any]) -> None:
-        """Record in passing what somebody did; never raises."""
+        """Record in passing what somebody did, without waiting for the database; never raises."""
         with self.runtime.guard("log_telegram_update"):
             if self.runtime.settings.enabled:
                 who = self.person(update)
-                await self.in_thread(self.actions.log_action, who.user_id, who.chat_id, action_type, dict(data))
+                await self.in_thread(
+                    self.actions.save_action, who.user_id, who.chat_id, action_type, dict(data), durable=False
+                )
 
     def person(self, update: Update | None) -> Person:
         """Who sent `update`; the chat stands for the person in channels, `bot` for nobody (jobs)."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 STATE = "/api/gpts/state"
@@ -80,6 +82,13 @@ def test_actions_are_recorded_and_counted(client: FlaskClient) -> None:
         post(client, "/actions", {"user_id": 1, "chat_id": 2, "action_type": "button_click", "action_data": {"b": 1}})
     assert get(client, "/actions?action_type=button_click")["total_returned"] == 3
     assert get(client, "/analytics/engagement")["analytics"]["popular_actions"] == {"button_click": 3}
+
+
+def test_an_action_is_safe_on_the_disk_while_the_database_is_away(make_app: Callable[..., Flask]) -> None:
+    app = make_app(STATEFUL_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing", STATEFUL_AUTH="none")
+    answer = post(app.test_client(), "/actions", {"user_id": 1, "action_type": "button_click"}, status=202)
+    assert answer["pending"] is True
+    assert answer["action_id"].startswith("act_")
 
 
 def test_journal_events_are_recorded_and_found(client: FlaskClient) -> None:

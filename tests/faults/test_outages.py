@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 import pytest
 
+from stateful_engine import AnalyticsLogger
 from stateful_engine.config import Settings
 from stateful_engine.guard import Guard
+from stateful_engine.recording.recorder import Recorder
 from stateful_engine.recording.stream import Worker
 from stateful_engine.storage.database import Database
 from tests.databases import migrate
@@ -162,6 +166,81 @@ def test_a_worker_killed_in_mid_batch_leaves_its_work_to_another(
     account = settled_account(clients.accepted, fragile_database)
     say(f"worker killed in mid-batch x {kills}: {account}")
     assert (account.lost, account.twice, account.unanswered) == (0, 0, 0)
+
+
+@contextmanager
+def stopped(server: Server) -> Iterator[None]:
+    """The server is stopped for the time of the block."""
+    server.stop()
+    yield
+    server.start()
+
+
+@contextmanager
+def locked(path: str) -> Iterator[None]:
+    """Somebody else holds a SQLite file for the time of the block."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        yield
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def fragile(request: pytest.FixtureRequest) -> tuple[str, AbstractContextManager[None]]:
+    """The address of a database, and the time in which it is away."""
+    if request.param == "sqlite":
+        url: str = request.getfixturevalue("sqlite_url")
+        return url, locked(url.removeprefix("sqlite:///"))
+    server: PostgresServer = request.getfixturevalue("fragile_postgres")
+    request.getfixturevalue("fragile_database")
+    return server.url, stopped(server)
+
+
+def test_what_people_did_while_the_database_was_away_is_stored_once_although_the_bot_was_killed(
+    fragile: tuple[str, AbstractContextManager[None]], tmp_path: Path, say: Callable[[str], None]
+) -> None:
+    url, away = fragile
+    spool, copy = tmp_path / "spool", tmp_path / "copy"
+    with away:
+        done = subprocess.run(
+            [sys.executable, "-c", KILLED_BOT],
+            cwd=ROOT,
+            env={
+                **os.environ,
+                INSTANCE: str(tmp_path / "instance"),
+                "FLASK_STATEFUL_DATABASE_URL": url,
+                "FLASK_STATEFUL_SPOOL_DIR": str(spool),
+            },
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    accepted = done.stdout.split()
+    shutil.copytree(spool, copy)
+    database = Database(url)
+    for _ in range(2):
+        shutil.copytree(copy, spool, dirs_exist_ok=True)
+        again = Recorder(database, Settings(spool_dir=spool), Guard())
+        assert again.drain(30.0)
+        again.close(2.0)
+    stored = [action["action_id"] for action in reversed(AnalyticsLogger(database).page(100).items)]
+    say(f"actions while {database.dialect} was away, then kill -9: accepted {len(accepted)}, stored {len(stored)}")
+    assert len(accepted) == 50
+    assert stored == accepted
+    database.dispose()
+
+
+KILLED_BOT = """
+import os, signal
+from stateful_engine import AnalyticsLogger
+from tests.faults.host import create_app
+
+with create_app().app_context():
+    for number in range(50):
+        print(AnalyticsLogger().log_action(7, -100, "button_click", {"number": number}), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
 
 
 def test_a_full_disk_costs_only_records_and_says_so(tmp_path: Path, postgresql_url: str) -> None:

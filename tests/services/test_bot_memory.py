@@ -29,8 +29,10 @@ from stateful_engine import (
 )
 from stateful_engine.errors import ConflictError
 from stateful_engine.extension import Runtime
+from stateful_engine.recording.records import Rows
 
 BIG_ID = 7_000_000_000_000
+MADE_US = 1_700_000_000_000_000
 
 
 # Conversations
@@ -385,6 +387,23 @@ def test_actions_are_counted_by_person_and_over_all(database_url: str) -> None:
         "avg_actions_per_user": 2.0,
         "popular_actions": {"button_click": 2, "command": 2},
     }
+
+
+def test_an_action_that_is_brought_twice_is_kept_once_and_one_of_other_content_beside_it(runtime: Runtime) -> None:
+    row = {"action_id": "act_0123456789ab_1700000000", "user_id": "7", "action_type": "start", "timestamp": MADE_US}
+    for kind in ("start", "start", "stop"):
+        runtime.recorder.record(Rows({"user_actions": [{**row, "action_type": kind}]}))
+        assert runtime.flush()
+    other, first = AnalyticsLogger(runtime.database).page().items
+    assert (first["action_id"], first["action_type"]) == (row["action_id"], "start")
+    assert other["action_id"].startswith("act_")
+    assert other["action_type"] == "stop"
+
+
+def test_nothing_is_kept_of_actions_while_the_engine_is_switched_off(make_app: Callable[..., Flask]) -> None:
+    with make_app(STATEFUL_ENABLED=False).app_context():
+        AnalyticsLogger().log_action(7, None, "start")
+        assert AnalyticsLogger().page().items == []
 
 
 def test_journal_events_take_both_call_forms_and_keep_unknown_fields(database_url: str) -> None:

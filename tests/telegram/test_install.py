@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,13 +22,17 @@ from stateful_engine import (
     StatefulEngine,
     StorageUnavailableError,
 )
+from stateful_engine.guard import Guard
+from stateful_engine.recording.recorder import Recorder
+from stateful_engine.storage.database import Database
 from stateful_engine.telegram import button, install, tracked
 from stateful_engine.telegram.library import require_telegram
 from tests.factories import ROOT, signal_data
-from tests.telegram.bot_api import BIG_ID, message, press
+from tests.telegram.bot_api import BIG_ID, BotApi, message, press
 from tests.telegram.conftest import Stage
 
 GROUP = -100_123
+NOBODY = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 def kinds(stage: Stage) -> list[str]:
@@ -53,15 +58,18 @@ def test_text_is_logged_when_asked_for_but_no_secrets(stage: Stage) -> None:
     assert action["action_data"]["text"] == "use api_key=[redacted] please"
 
 
-def test_a_database_that_is_away_does_not_disturb_the_bot(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(self: Any, *args: Any, **named: Any) -> int:
-        raise StorageUnavailableError("the database is away; try again later")
-
-    monkeypatch.setattr("stateful_engine.services.actions.AnalyticsLogger.log_action", away)
+def test_a_database_that_is_away_does_not_disturb_the_bot_and_what_was_done_is_stored_later(
+    api: BotApi, make_app: Callable[..., Flask], database_url: str
+) -> None:
+    engine = StatefulEngine()
+    stage = Stage(api, engine, make_app(engine=engine, STATEFUL_DATABASE_URL=NOBODY))
     heard: list[str] = []
     stage.play(message("hello"), prepare=lambda application, _bot: listen(application, heard))
     assert heard == ["hello"]
-    assert stage.runtime.guard.snapshot()["failed_log_telegram_update"] == 1
+    stage.runtime.close(timeout=0.1)
+    database = Database(database_url)
+    assert Recorder(database, stage.runtime.settings, Guard()).drain()
+    assert [action["action_type"] for action in AnalyticsLogger(database).page().items] == ["message"]
 
 
 def listen(application: Any, heard: list[str]) -> None:
