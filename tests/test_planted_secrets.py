@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 from sqlalchemy import inspect, text
 
 from stateful_engine import StatefulEngine, setup_file_logging, track_signal, track_signal_generation
@@ -101,6 +102,12 @@ def host_of(app: Flask) -> Flask:
         body = signal_data(ai_reasoning=SENTENCE, debug={"headers": dict(NAMED), "url": BOT_URL})
         return jsonify(body)
 
+    @app.route("/repeating")
+    @track_signal_generation
+    def repeating() -> Any:
+        once = '{"debug": {"bot_token": "PlantedB"}, "debug": 1, '
+        return Response(once + json.dumps(signal_data())[1:], content_type="application/json")
+
     @app.route("/broken")
     @track_signal_generation
     def broken() -> Any:
@@ -122,7 +129,7 @@ def ask_the_host(client: FlaskClient) -> None:
         "Referer": f"https://x.example/?token=PlantedG&q={RECOGNISED['a key of OpenAI']}",
         "User-Agent": f"client {RECOGNISED['a key of OpenAI']}",
     }
-    for path in ("/signal", "/refusing", "/broken"):
+    for path in ("/signal", "/repeating", "/refusing", "/broken"):
         client.get(path, query_string={**NAMED, "q": SENTENCE, "user_query": SENTENCE, "url": BOT_URL}, headers=headers)
     client.post("/signal", json={**NAMED, "prompt": SENTENCE, "nested": [{"deep": dict(NAMED)}]}, headers=headers)
     client.get(f"/signal?{RECOGNISED['a key of OpenAI']}=1", headers=headers)

@@ -13,6 +13,7 @@ from stateful_engine.domain.cleanliness import keys_are_clean, texts_are_clean
 from stateful_engine.domain.extraction import extract
 from stateful_engine.domain.jsonvalues import json_bytes
 from stateful_engine.domain.recent import Recent
+from stateful_engine.domain.redaction import redact
 from stateful_engine.installation import people_of
 
 if TYPE_CHECKING:
@@ -26,18 +27,29 @@ MAX_KEPT_BYTES = 8 * 2**10
 
 
 class Reading:
-    """One body: its JSON value (its text where it is no JSON), and whether it may be kept just as it is.
+    """One body: its JSON value (its text where it is no JSON), and whether that holds no secrets.
 
     Where people are hidden in `value`, `given` is what the view answered, for signals that were hidden with them.
     """
 
-    __slots__ = ("_given", "_signals", "is_clean", "value")
+    __slots__ = ("_given", "_signals", "_text", "is_clean", "value")
 
     def __init__(self, value: Any, *, is_clean: bool = False, given: Any = None) -> None:
         self.value = value
         self._given = value if given is None else given
         self.is_clean = is_clean
         self._signals: Recent[bytes, tuple[ExtractedSignal, ...]] = Recent(KEPT)
+        self._text: bytes | None = None
+
+    def text(self, secret_keys: frozenset[str]) -> bytes:
+        """The body as JSON text without secrets, for keeping.
+
+        It is made from the value and is never the text that was given: where a key stands twice in an object, only the
+        last was looked at.
+        """
+        if self._text is None:
+            self._text = json_bytes(self.value if self.is_clean else redact(self.value, secret_keys))
+        return self._text
 
     def signal(self, request: Any, mapping: Any) -> ExtractedSignal | None:
         """The first signal in the body, for a request with these parameters; None when there is none."""

@@ -113,11 +113,8 @@ def _call_rows(call: Call, reading: Reading, settings: Settings, *, texts_are_cl
 
 
 def _kept(given: bytes, reading: Reading, settings: Settings) -> bytes:
-    """The JSON text to keep of a body: as it was given where that will do, else redacted, or cut and marked."""
-    limit, body = settings.capture_response_max_bytes, reading.value
-    if reading.is_clean and len(given) <= limit and not isinstance(body, str):
-        return given
-    text = json_bytes(body if reading.is_clean else redact(body, settings.redact))
+    """The JSON text to keep of a body: without secrets, and cut and marked where it is too long."""
+    limit, text = settings.capture_response_max_bytes, reading.text(settings.redact)
     if len(given) <= limit:
         return text
     return json_bytes(truncated(len(given), text[:limit].decode("utf-8", "ignore")))

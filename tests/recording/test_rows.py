@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from stateful_engine.config import Settings
+from stateful_engine.domain.redaction import redact
 from stateful_engine.recording.records import BODY_LIMIT, Call, Record, Rows, decode, encode
 from stateful_engine.recording.rows import TableRows, rows_of
 
@@ -85,6 +86,21 @@ def test_secrets_in_the_body_and_in_every_json_column_are_redacted() -> None:
     row = {"signal_id": "sig_a", "extra": {"nested": [{"password": "p"}]}}
     made = rows(Rows({"signal_history": [row]}))["signal_history"][0]
     assert made["extra"] == {"nested": [{"password": "[redacted]"}]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"token": "PLANTED", "token": 1, "symbol": "BTCUSDT"}',
+        b'{"a": {"token": "PLANTED"}, "a": 2}',
+        b'{"a": {"b": "PLANTED", "b": {"token": "PLANTED"}, "b": []}, "list": [{"c": {"token": "PLANTED"}, "c": 1}]}',
+        b'{"token" : "PLANTED", "tok\\u0065n" : null}',
+    ],
+)
+def test_a_secret_under_a_key_that_stands_again_later_is_not_kept(body: bytes) -> None:
+    (row,) = rows_of(decode(encode(call(body))), SETTINGS)["gpt_query_log"]
+    assert b"PLANTED" not in row["response_data"]
+    assert row["response_data"] == orjson.dumps(redact(orjson.loads(body), SETTINGS.redact))
 
 
 def test_a_body_up_to_the_limit_is_kept_whole_and_a_longer_one_is_cut_and_marked() -> None:
