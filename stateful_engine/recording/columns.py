@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from stateful_engine.domain import clock
@@ -24,6 +25,7 @@ ATTRIBUTION_COLUMNS = (
     "gpt_id",
     "request_id",
 )
+_MINUTE = 60_000_000
 USAGE_COLUMNS = ("tokens_used", "prompt_tokens", "completion_tokens", "cost_usd", "ai_reasoning_time_ms")
 
 
@@ -59,7 +61,7 @@ def signal_row(
         "extra": signal.extra,
         "is_executed": False,
         "outcome": Outcome.PENDING.value,
-        "episode_key": _episode(signal, created_us),
+        "episode_key": episode(signal.symbol, signal.timeframe, created_us),
         "created_at": created_us,
         "updated_at": created_us,
     }
@@ -75,11 +77,15 @@ def _stamped(row: dict[str, Any], stamp: stamping.Stamp | None) -> dict[str, Any
     return row
 
 
-def _episode(signal: ExtractedSignal, created_us: int) -> str | None:
+def episode(symbol: str | None, timeframe: str | None, created_us: int) -> str | None:
     """What signals of one candle have in common; without a symbol there is no such thing."""
-    if signal.symbol is None:
-        return None
-    return episode_key(signal.symbol, signal.timeframe or "", clock.from_epoch_us(created_us))
+    return None if symbol is None else _episode_in(symbol, timeframe or "", created_us // _MINUTE)
+
+
+@lru_cache(maxsize=1024)
+def _episode_in(symbol: str, timeframe: str, minute: int) -> str:
+    """No candle is shorter than a minute, so that most of the work is done once."""
+    return episode_key(symbol, timeframe, clock.from_epoch_us(minute * _MINUTE))
 
 
 def _risk_reward(signal: ExtractedSignal) -> float | None:
@@ -114,7 +120,7 @@ def query_row(
         "processing_time_ms": response.get("processing_time_ms"),
         "ai_model_used": response.get("ai_model", response.get("ai_model_used")),
         "confidence_score": response.get("confidence_score"),
-        "is_successful": response.get("is_successful", status is None or 200 <= status < 400),
+        "is_successful": response.get("is_successful", status is None or is_successful(status)),
         "error_message": response.get("error_message"),
         "feedback_rating": response.get("feedback_rating"),
         "created_at": created_us,
@@ -123,6 +129,11 @@ def query_row(
     row.update((name, context.get(name, query.get(name))) for name in ATTRIBUTION_COLUMNS)
     row.update(stamping.columns(context.get("stamp") or stamping.current()))
     return row
+
+
+def is_successful(status: int) -> bool:
+    """Whether an HTTP status tells of an answer as it should be, which a redirection is too."""
+    return 200 <= status < 400
 
 
 def interaction_row(

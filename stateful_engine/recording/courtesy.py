@@ -21,6 +21,9 @@ SHORTEST = 0.0001
 LONGEST = 0.05
 """Seconds that the writer sleeps at a time, while records are made."""
 
+LONGER = 8
+"""How many times as long it sleeps from one look to the next while the host is busy; half as long once it is not."""
+
 HELD = 0.00025
 """Seconds for which the writer may keep the interpreter from a request. Each rest costs it the caches of its core."""
 
@@ -100,7 +103,7 @@ class Courtesy:
         if appended == self._seen:
             self._pause = 0.0
         elif is_full and self._spool.pending_bytes < ROOM * self._spool.max_bytes:
-            self._pause = min(LONGEST, 2 * max(SHORTEST, self._pause))
+            self._pause = min(LONGEST, LONGER * max(SHORTEST, self._pause))
         else:
             self._pause = max(SHORTEST, self._pause / 2)
         self._seen = appended

@@ -11,8 +11,10 @@ from orjson import Fragment
 from stateful_engine.domain.cleanliness import texts_are_clean
 from stateful_engine.recording import records
 from stateful_engine.recording.forgotten import UNREADABLE, ForgottenPeople, Moments
+from stateful_engine.recording.forms import blanks
 from stateful_engine.recording.readings import Readings
 from stateful_engine.recording.rejects import Reject
+from stateful_engine.recording.repetition import Repetition
 from stateful_engine.recording.rows import TableRows, rows_of
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Preparer:
         """`give_way` is called before each record, for the sake of the threads that serve requests."""
         self._settings = settings
         self._readings = Readings(settings)
+        self._repetition = Repetition()
         self._give_way = give_way
         self._forgotten = ForgottenPeople(settings)
 
@@ -65,12 +68,24 @@ class Preparer:
         return Prepared(payloads, items, rejects)
 
     def _item(self, index: int, payload: bytes, forgotten: Moments) -> Item:
+        created_us, tables = self._read(payload)
+        if forgotten:
+            tables = self._forgotten.left_out(tables, created_us, forgotten)
+        return Item(index, payload, created_us, tables)
+
+    def _read(self, payload: bytes) -> tuple[int, TableRows]:
+        """When a record was made, and its rows."""
+        # Where people are hidden, each id of a caller has to be looked at.
+        call = None if self._settings.hash_user_ids else blanks(payload)
+        known = call and self._repetition.rows(call)
+        if call and known:
+            return call.created_us, known
         record = records.decode(payload)
         clean = texts_are_clean(records.head(payload))
         tables = rows_of(record, self._settings, texts_are_clean=clean, readings=self._readings)
-        if forgotten:
-            tables = self._forgotten.left_out(tables, record.created_us, forgotten)
-        return Item(index, payload, record.created_us, tables)
+        if call:
+            self._repetition.keep(call, tables)
+        return record.created_us, tables
 
 
 def without_secrets(item: Item) -> bytes:

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 BODY_LIMIT = 2**20
 """Bytes of a response body that are kept at all; of a longer one only its length is recorded."""
 
-_SEPARATOR = b"\0"
+SEPARATOR = b"\0"
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ def encode(record: Call | Rows) -> bytes:
     Raises `TypeError` when a row holds something that JSON cannot say.
     """
     if isinstance(record, Rows):
-        return _dumps({"k": "r", "u": record.created_us, "t": record.tables})
+        return dumps({"k": "r", "u": record.created_us, "t": record.tables})
     body = record.body
     head: dict[str, Any] = {
         "k": "c",
@@ -73,65 +73,11 @@ def encode(record: Call | Rows) -> bytes:
     if record.unfolded is not None:
         head["f"] = record.unfolded
     if body is None:
-        return _dumps(head)
+        return dumps(head)
     if len(body) > BODY_LIMIT:
         head["n"] = len(body)
-        return _dumps(head)
-    return _dumps(head) + _SEPARATOR + body
-
-
-_QUERY = '"response_status":%d,"processing_time_ms":%.3f,"request_id":%s,"is_successful":%s,"error_message":%s,'
-_NULL = "null"
-_SIGNAL = '"signal_id":"sig%s","interaction_id":"int%s",'
-
-
-class Form:
-    """Encoded calls that differ in a few places only, and hold no signal or one that the writer reads.
-
-    Several times faster than making rows and encoding them. A signal, and the interaction that tells of it, share the
-    random part of the query's id: ids are unique each in their table.
-    """
-
-    __slots__ = ("_bare", "_with_signal")
-
-    def __init__(self, query: Row, unfolded: Row) -> None:
-        """`query` has the columns that are always the same, `unfolded` what always goes with the signal."""
-        row = f'"l":{{{_QUERY}{_members(query)}}}'
-        self._bare = f'{{"k":"c","u":%d,"q":"qry%s","s":[],"i":[],{row}'
-        self._with_signal = f'{self._bare},"f":{{{_SIGNAL}{_members(unfolded)}}}'
-
-    def filled(
-        self,
-        tail: str,
-        created_us: int,
-        *,
-        status: int,
-        milliseconds: float,
-        request_id: str | None,
-        error: str | None,
-        body: bytes | None,
-        has_signal: bool,
-    ) -> bytes:
-        """The record of one call, whose ids end in `tail`; `error` is told of one that was not successful."""
-        successful = 200 <= status < 400
-        named = _NULL if request_id is None else _text(request_id)
-        failure = _NULL if successful or error is None else _text(error)
-        blanks = (created_us, tail, status, milliseconds, named, "true" if successful else "false", failure)
-        head = self._with_signal % (*blanks, tail, tail) if has_signal else self._bare % blanks
-        if body is None:
-            return f"{head}}}".encode()
-        if len(body) > BODY_LIMIT:
-            return f'{head},"n":{len(body)}}}'.encode()
-        return b"%b}%b%b" % (head.encode(), _SEPARATOR, body)
-
-
-def _members(fields: Row) -> str:
-    """The members of a JSON object, for a text with blanks."""
-    return _text(fields)[1:-1].replace("%", "%%")
-
-
-def _text(value: Any) -> str:
-    return _dumps(value).decode()
+        return dumps(head)
+    return dumps(head) + SEPARATOR + body
 
 
 def decode(payload: bytes) -> Call | Rows:
@@ -139,7 +85,7 @@ def decode(payload: bytes) -> Call | Rows:
 
     Raises `ValueError` for bytes that are no record.
     """
-    head_bytes, separator, body = payload.partition(_SEPARATOR)
+    head_bytes, separator, body = payload.partition(SEPARATOR)
     fields = orjson.loads(head_bytes)
     if not isinstance(fields, dict):
         raise ValueError("a record is a JSON object")
@@ -154,7 +100,7 @@ def decode(payload: bytes) -> Call | Rows:
 
 def head(payload: bytes) -> bytes:
     """The record in `payload` without the body that follows it."""
-    return payload.partition(_SEPARATOR)[0]
+    return payload.partition(SEPARATOR)[0]
 
 
 def created_us(payload: bytes) -> int:
@@ -171,7 +117,7 @@ def truncated(size: int, head: str) -> dict[str, Any]:
     return {"_truncated": True, "bytes": size, "head": head}
 
 
-def _dumps(value: Any) -> bytes:
+def dumps(value: Any) -> bytes:
     """JSON bytes; what orjson refuses (lone surrogates, odd keys, huge integers) is put into a form that it takes."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

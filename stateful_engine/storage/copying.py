@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.exc import DBAPIError
 
 from stateful_engine.storage.breath import breathe
-from stateful_engine.storage.encoding import Part, Row, Values, filled
+from stateful_engine.storage.encoding import Part, Row, Values, are_one, filled
 
 _SLICE = 100
 """Rows that are encoded at a time: enough to be fast, few enough for the server to begin early."""
@@ -92,6 +92,8 @@ class _Source:
 def _cells(part: Part, given: Values) -> list[str]:
     """One column as COPY writes it; its values are all of one kind, or None."""
     breathe()
+    if are_one(given):
+        return _cells(part, given[:1]) * len(given)
     values = part.encode(given)
     if part.is_time:
         return [_NULL if value is None else value + _UTC for value in values]

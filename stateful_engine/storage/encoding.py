@@ -10,7 +10,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from operator import itemgetter
+from itertools import repeat
+from operator import is_, itemgetter
 from typing import Any
 
 import orjson
@@ -61,8 +62,13 @@ def _encoded(table: Table, rows: Sequence[Row]) -> dict[str, Values]:
     encoded: dict[str, Values] = {}
     for part, values in filled(table, rows):
         breathe()
-        encoded[part.name] = part.encode(values)
+        encoded[part.name] = part.encode(values[:1]) * len(values) if are_one(values) else part.encode(values)
     return encoded
+
+
+def are_one(values: Values) -> bool:
+    """Whether all are one object, as in rows that were filled from the same; then one is enough to be encoded."""
+    return len(values) > 1 and all(map(is_, values, repeat(values[0])))
 
 
 def filled(table: Table, rows: Sequence[Row]) -> list[tuple[Part, Values]]:

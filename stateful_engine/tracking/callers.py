@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain.recent import Recent
-from stateful_engine.recording.records import Form
+from stateful_engine.recording.forms import Form
 from stateful_engine.request_info import RequestInfo
 from stateful_engine.services import inputs
 from stateful_engine.tracking.options import DEFAULT_SOURCE

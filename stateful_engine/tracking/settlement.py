@@ -14,7 +14,7 @@ from stateful_engine.domain.vocabulary import InteractionType
 from stateful_engine.errors import InvalidInputError, SpoolFullError
 from stateful_engine.installation import people_of
 from stateful_engine.recording import stamping
-from stateful_engine.recording.columns import interaction_row, signal_row
+from stateful_engine.recording.columns import interaction_row, is_successful, signal_row
 from stateful_engine.recording.records import Call as RecordedCall
 from stateful_engine.request_info import RequestInfo, request_id_of
 from stateful_engine.tracking import dedupe
@@ -88,7 +88,7 @@ def _settle_rows(call: Observation, info: RequestInfo, answer: Answer, found: Se
 
 def _result(call: Observation, answer: Answer) -> dict[str, Any]:
     """The columns of the query log that tell how the call went."""
-    successful = 200 <= answer.status < 400
+    successful = is_successful(answer.status)
     return {
         "response_status": answer.status,
         "processing_time_ms": round(call.elapsed * 1000, 3),

@@ -168,6 +168,23 @@ def test_rows_of_different_shape_go_together_and_unknown_keys_are_ignored(databa
     assert [row["symbol"] for row in stored(database, SIGNALS)] == [None, "XAUUSD"]
 
 
+def test_what_all_rows_of_a_batch_share_is_stored_in_each(database: Database) -> None:
+    shared: dict[str, Any] = {
+        "smc_analysis": {"a": [1, "\u00e9\t"]},
+        "ai_reasoning": "nul\0",
+        "confidence": 1,
+        "extra": {},
+    }
+    keys = [f"sig_00000000000{number}_1" for number in range(3)]
+    store(database, SIGNALS, *({**signal_row(), **shared, "signal_id": key} for key in keys))
+    rows = stored(database, SIGNALS)
+    assert sorted(row["signal_id"] for row in rows) == keys
+    for row in rows:
+        assert row["smc_analysis"] == shared["smc_analysis"]
+        assert (row["ai_reasoning"], row["confidence"]) == ("nul\ufffd", 1.0)
+        assert row["extra"]["flags"] == [encoding.CLEANED_FLAG]
+
+
 def test_texts_that_postgresql_refuses_are_cleaned_and_flagged(database: Database) -> None:
     dirty = signal_row(ai_reasoning="a\0b\ud800c", smc_analysis={"k\0": ["\udfff", "ok"]}, extra={"flags": ["kept"]})
     bare = signal_row(extra=None, market_conditions="\0")
