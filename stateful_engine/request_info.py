@@ -40,6 +40,15 @@ SHORT = 20
 _IDENTIFIER = re.compile(r"[0-9a-f-]*")
 """UUIDs and trace contexts, which need no search for secrets."""
 
+_IDENTIFYING = (
+    "QUERY_STRING",
+    "HTTP_USER_AGENT",
+    "HTTP_REFERER",
+    "HTTP_X_SESSION_ID",
+    "HTTP_OPENAI_CONVERSATION_ID",
+    "HTTP_OPENAI_EPHEMERAL_USER_ID",
+    "HTTP_OPENAI_GPT_ID",
+)
 _SENTENCES_IN_ORDER = ("user_query", "query", "prompt", "question", "message")
 _SENTENCES = frozenset(_SENTENCES_IN_ORDER)
 _API = InteractionSource.API.value
@@ -163,19 +172,8 @@ def identity_of(request: Request) -> tuple[str | None, ...] | None:
         return None
     if placed and not all(type(value) is str for value in placed.values()):
         return None
-    return (
-        rule.rule,
-        request.method,
-        header("QUERY_STRING"),
-        header("HTTP_USER_AGENT"),
-        header("HTTP_REFERER"),
-        request.remote_addr,
-        header("HTTP_X_SESSION_ID"),
-        header("HTTP_OPENAI_CONVERSATION_ID"),
-        header("HTTP_OPENAI_EPHEMERAL_USER_ID"),
-        header("HTTP_OPENAI_GPT_ID"),
-        *((*placed, *placed.values()) if placed else ()),
-    )
+    own = (rule.rule, request.method, request.remote_addr, *map(header, _IDENTIFYING))
+    return (*own, *placed, *placed.values()) if placed else own
 
 
 def _told(meta: Mapping[str, Any], name: str) -> str | None:

@@ -83,15 +83,12 @@ class Recorder:
         direct = DatabaseSink(database)
         return direct if self._stream is None else StreamSink(self._stream, direct)
 
-    def record(self, *records: Record) -> None:
-        """Take `records`: when this returns they survive the end of this process, however it ends.
+    def record(self, record: Record) -> None:
+        """Take `record`: when this returns it survives the end of this process, however it ends.
 
         Raises `SpoolFullError` when the spool has reached its limit or its disk is full.
         """
-        if len(records) == 1:
-            self._spool.append(_line(records[0]), 1)
-        else:
-            self._spool.append(b"".join([_line(record) for record in records]), len(records))
+        self._spool.append(_line(record), 1)
         writer = self._writer
         if writer is None or not writer.running:
             self._start()

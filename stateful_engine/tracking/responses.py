@@ -235,9 +235,8 @@ def with_ids(response: Response, ids: Ids, present: Mapping[str, str], answer: A
     The copy is shallow, with headers of its own.
     """
     copied = _copied(response)
-    given = response.headers
-    copied.headers = headers = _headers_like(given)
-    headers._list = pairs = list(given)
+    copied.headers = headers = _headers_like(response.headers)
+    headers._list = pairs = list(response.headers)
     if answer is not None and ids.signal_ids and _FIXED_BODY.isdisjoint(present):
         data = with_signal_ids(answer, ids.signal_ids)
         if data is not None:

@@ -62,7 +62,8 @@ def test_while_redis_is_away_it_says_so_once_and_waits(
 def test_it_stores_what_is_in_the_stream_and_returns(make_app: Callable[..., Flask], redis_url: str) -> None:
     app = make_app(STATEFUL_STREAM_URL=redis_url)
     runtime = app.extensions["stateful_engine"]
-    runtime.recorder.record(signals("sig_a"), signals("sig_b"))
+    runtime.recorder.record(signals("sig_a"))
+    runtime.recorder.record(signals("sig_b"))
     assert runtime.flush()
     result = app.test_cli_runner().invoke(args=["stateful", "worker", "--until-empty"])
     assert result.exit_code == 0, result.output

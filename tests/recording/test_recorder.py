@@ -61,7 +61,7 @@ def test_a_commit_is_announced_with_the_new_rows_only(make_recorder: Callable[..
     recorder = make_recorder(on_commit=lambda counts: announced.append(dict(counts)))
     recorder.record(call("sig_a"))
     assert recorder.flush(SOON)
-    recorder.record(signals("sig_a"), signals("sig_b"))
+    recorder.record(signals("sig_a", "sig_b"))
     assert recorder.flush(SOON)
     assert announced[0] == {"gpt_query_log": 1, "signal_history": 1, "user_interaction": 1}
     assert len(announced) == 2
@@ -69,7 +69,8 @@ def test_a_commit_is_announced_with_the_new_rows_only(make_recorder: Callable[..
 
 def test_the_same_record_twice_is_stored_once(recorder: Recorder, database: Database) -> None:
     record = Rows({"signal_history": [signal("sig_a", created_at=1_700_000_000_000_000)]})
-    recorder.record(record, record)
+    recorder.record(record)
+    recorder.record(record)
     recorder.flush(SOON)
     recorder.record(record)
     recorder.flush(SOON)

@@ -164,7 +164,8 @@ def waiting(person: str, **changes: Any) -> Rows:
 def test_a_record_that_was_still_on_its_way_does_not_bring_the_person_back(runtime: Runtime) -> None:
     late = waiting(ANN)
     runtime.state_manager.forget_user(ANN)
-    runtime.recorder.record(late, waiting("bob"))
+    runtime.recorder.record(late)
+    runtime.recorder.record(waiting("bob"))
     kept = everything(runtime)
     assert ANN not in kept
     assert runtime.database.people.of(ANN) not in kept
