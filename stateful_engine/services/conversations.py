@@ -21,7 +21,7 @@ from stateful_engine.storage.conversations import Conversation, Message
 from stateful_engine.storage.pages import Page
 
 if TYPE_CHECKING:
-    from stateful_engine.extension import StatefulEngine
+    from stateful_engine.extension import Runtime, StatefulEngine
     from stateful_engine.storage.database import Database
 
 DEFAULT_MODEL = "gpt-4o-mini"
@@ -39,7 +39,7 @@ class ChatGPTLogger(Bound):
 
     def __init__(
         self,
-        source: StatefulEngine | Database | str | os.PathLike[str] | None = None,
+        source: StatefulEngine | Runtime | Database | str | os.PathLike[str] | None = None,
         *,
         db_path: str | os.PathLike[str] | None = None,
         database_url: str | None = None,
