@@ -12,6 +12,7 @@ from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.services.state_manager import Saved
 from stateful_engine.storage import actions
+from stateful_engine.storage.actions import UserAction
 from stateful_engine.storage.pages import Page
 
 
@@ -66,14 +67,6 @@ class AnalyticsLogger(Bound):
         self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None, action_type: Any = None
     ) -> Page:
         """One page of actions, newest first; `days=0` looks at all of them."""
-        since = inputs.window_start(inputs.days(days))
+        person, kind = self._anybody(user_id), inputs.text(action_type)
         self._catch_up()
-        with self._database.reading() as session:
-            return actions.page(
-                session,
-                cursor,
-                inputs.limit(limit, most=100),
-                since=since,
-                user_id=self._anybody(user_id),
-                action_type=inputs.text(action_type),
-            )
+        return self._page(UserAction, limit, cursor, days, user_id=person, action_type=kind)

@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 from stateful_engine.errors import ConfigurationError
 from stateful_engine.globals import current_runtime
 from stateful_engine.services import inputs
+from stateful_engine.storage import pages
 from stateful_engine.storage.database import Database
+from stateful_engine.storage.pages import Page
 
 if TYPE_CHECKING:
     from stateful_engine.extension import Runtime, StatefulEngine
+    from stateful_engine.storage.base import Base
 
 _alone: dict[str, Database] = {}
 _lock = threading.Lock()
@@ -57,6 +60,12 @@ class Bound:
     def _anybody(self, user_id: Any) -> str | None:
         """As `_person` for a person or a chat that need not be named."""
         return self._database.people.of(inputs.text(user_id))
+
+    def _page(self, model: type[Base], limit: int, cursor: str | None, days: int, **values: Any) -> Page:
+        """One page of the rows of the last `days` that hold these values, newest first; 0 means all of them."""
+        since = inputs.window_start(inputs.days(days))
+        with self._database.reading() as session:
+            return pages.newest(session, model, cursor, inputs.limit(limit, most=100), since=since, **values)
 
     def _catch_up(self) -> None:
         """Before a read: let what this process recorded a moment ago be stored."""

@@ -168,11 +168,7 @@ class ChatGPTLogger(Bound):
 
     def page(self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None) -> Page:
         """One page of conversations, newest first; `days=0` looks at all of them."""
-        since = inputs.window_start(inputs.days(days))
-        with self._database.reading() as session:
-            return conversations.page(
-                session, cursor, inputs.limit(limit, most=100), since=since, user_id=self._anybody(user_id)
-            )
+        return self._page(Conversation, limit, cursor, days, user_id=self._anybody(user_id))
 
 
 def role_of(value: Any) -> str:

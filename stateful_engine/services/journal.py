@@ -11,6 +11,7 @@ from stateful_engine.errors import Fault, InvalidInputError
 from stateful_engine.services import inputs
 from stateful_engine.services.binding import Bound
 from stateful_engine.storage import journal
+from stateful_engine.storage.journal import TradeEvent
 from stateful_engine.storage.pages import Page
 
 NUMBERS = ("price", "sl", "tp", "old_sl", "volume", "pnl", "r_multiple", "distance_atr")
@@ -113,17 +114,10 @@ class JournalRepo(Bound):
         signal_id: Any = None,
     ) -> Page:
         """One page of events, newest first; `days=0` looks at all of them."""
-        since = inputs.window_start(inputs.days(days))
-        with self._database.reading() as session:
-            return journal.page(
-                session,
-                cursor,
-                inputs.limit(limit, most=100),
-                since=since,
-                event=inputs.text(event),
-                ticket=inputs.text(ticket),
-                signal_id=inputs.text(signal_id),
-            )
+        wanted = {"event": event, "ticket": ticket, "signal_id": signal_id}
+        return self._page(
+            TradeEvent, limit, cursor, days, **{name: inputs.text(value) for name, value in wanted.items()}
+        )
 
 
 def _columns(given: Mapping[str, Any], secret_keys: frozenset[str]) -> dict[str, Any]:

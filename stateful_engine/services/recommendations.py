@@ -17,6 +17,7 @@ from stateful_engine.services.binding import Bound
 from stateful_engine.services.conversations import unknown_conversation
 from stateful_engine.storage import conversations, recommendations
 from stateful_engine.storage.pages import Page
+from stateful_engine.storage.recommendations import Recommendation
 
 MORE = ("signal_id", "model", "experiment", "variant")
 MAX_REASONING = 64 * 2**10
@@ -117,16 +118,8 @@ class RecommendationLogger(Bound):
         self, limit: int = 50, cursor: str | None = None, *, days: int = 0, user_id: Any = None, symbol: Any = None
     ) -> Page:
         """One page of recommendations, newest first; `days=0` looks at all of them."""
-        since = inputs.window_start(inputs.days(days))
-        with self._database.reading() as session:
-            return recommendations.page(
-                session,
-                cursor,
-                inputs.limit(limit, most=100),
-                since=since,
-                user_id=self._anybody(user_id),
-                symbol=inputs.text(symbol),
-            )
+        person, instrument = self._anybody(user_id), inputs.text(symbol)
+        return self._page(Recommendation, limit, cursor, days, user_id=person, symbol=instrument)
 
 
 def stats_of(totals: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from stateful_engine.services.binding import Bound
 from stateful_engine.services.recommendations import confidence_of, direction_of
 from stateful_engine.storage import scanner
 from stateful_engine.storage.pages import Page
+from stateful_engine.storage.scanner import ScannerResult
 
 THRESHOLD = 70.0
 UNKNOWN_REGIME = "UNKNOWN"
@@ -210,9 +211,7 @@ class ScannerLogger(Bound):
 
     def page(self, limit: int = 50, cursor: str | None = None, *, days: int = 0, symbol: Any = None) -> Page:
         """One page of results, newest first; `days=0` looks at all of them."""
-        since = inputs.window_start(inputs.days(days))
-        with self._database.reading() as session:
-            return scanner.page(session, cursor, inputs.limit(limit, most=100), since=since, symbol=inputs.text(symbol))
+        return self._page(ScannerResult, limit, cursor, days, symbol=inputs.text(symbol))
 
 
 def message_of(symbol: str, direction: str, confidence: float) -> str:

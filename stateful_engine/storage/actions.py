@@ -9,9 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Date, Index, Text, cast, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from stateful_engine.storage import pages
-from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id
-from stateful_engine.storage.pages import Page, window
+from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id, utc_day
+from stateful_engine.storage.pages import window
 
 TABLE = "user_actions"
 
@@ -63,7 +62,7 @@ def unique_users(session: Session, since: datetime | None) -> int:
 
 def by_day(session: Session, since: datetime | None, limit: int) -> Sequence[tuple[str, int, int]]:
     """The latest days on which anybody did anything, oldest first: the day, how many people, how many actions."""
-    day = _day(session).label("day")
+    day = utc_day(session, UserAction.timestamp).label("day")
     statement = (
         select(day, func.count(UserAction.user_id.distinct()).label("users"), func.count().label("actions"))
         .where(*window(UserAction.timestamp, since, None))
@@ -79,8 +78,8 @@ def by_first_week(session: Session, since: datetime) -> Sequence[tuple[str, str,
 
     Nobody was seen before `since`, as far as this knows.
     """
-    days = select(UserAction.user_id, _day(session).label("day")).where(UserAction.timestamp >= since).distinct()
-    on = days.subquery()
+    day = utc_day(session, UserAction.timestamp).label("day")
+    on = select(UserAction.user_id, day).where(UserAction.timestamp >= since).distinct().subquery()
     seen = select(on.c.user_id, _week(session, on.c.day).label("week")).distinct().subquery()
     first = func.min(seen.c.week).over(partition_by=seen.c.user_id).label("first")
     placed = select(first, seen.c.week).subquery()
@@ -92,33 +91,8 @@ def by_first_week(session: Session, since: datetime) -> Sequence[tuple[str, str,
     return [(str(row.first), str(row.week), row.people) for row in session.execute(statement)]
 
 
-def _day(session: Session) -> ColumnElement[str]:
-    """The day of an action in UTC as text; on SQLite, which keeps times as text, its beginning."""
-    if session.get_bind().dialect.name == "sqlite":
-        return func.substr(UserAction.timestamp, 1, 10, type_=Text)
-    return func.to_char(func.timezone("UTC", UserAction.timestamp), "YYYY-MM-DD", type_=Text)
-
-
 def _week(session: Session, day: ColumnElement[str]) -> ColumnElement[str]:
     """The Monday of the week of a day, both as text."""
     if session.get_bind().dialect.name == "sqlite":
         return func.strftime("%Y-%m-%d", day, "-6 days", "weekday 1", type_=Text)
     return func.to_char(func.date_trunc("week", cast(day, Date)), "YYYY-MM-DD", type_=Text)
-
-
-def page(
-    session: Session,
-    cursor: str | None,
-    limit: int,
-    *,
-    since: datetime | None = None,
-    user_id: str | None = None,
-    action_type: str | None = None,
-) -> Page:
-    """One page of actions, newest first. A bad cursor raises `InvalidInputError`."""
-    conditions: list[ColumnElement[bool]] = pages.window(UserAction.timestamp, since, None)
-    if user_id is not None:
-        conditions.append(UserAction.user_id == user_id)
-    if action_type is not None:
-        conditions.append(UserAction.action_type == action_type)
-    return pages.page(session, UserAction, [conditions], cursor, limit, omit=frozenset())

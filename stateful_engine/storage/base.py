@@ -12,10 +12,10 @@ from decimal import Decimal
 from typing import Any, ClassVar
 
 import orjson
-from sqlalchemy import JSON, BigInteger, Boolean, DateTime, Double, Integer, MetaData, Table, Text
+from sqlalchemy import JSON, BigInteger, Boolean, ColumnElement, DateTime, Double, Integer, MetaData, Table, Text, func
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
-from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from stateful_engine.domain.clock import from_epoch_us
@@ -159,6 +159,13 @@ class Base(DeclarativeBase):
         bool: Boolean,
         datetime: UtcDateTime,
     }
+
+
+def utc_day(session: Session, column: InstrumentedAttribute[datetime]) -> ColumnElement[str]:
+    """The day of a moment in UTC as text; on SQLite, which keeps times as text, its beginning."""
+    if session.get_bind().dialect.name == "sqlite":
+        return func.substr(column, 1, 10, type_=Text)
+    return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD", type_=Text)
 
 
 def time_name(table: Table) -> str:

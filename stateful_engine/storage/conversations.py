@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    ColumnElement,
     ForeignKey,
     Index,
     Numeric,
@@ -23,8 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from stateful_engine.storage import pages
-from stateful_engine.storage.base import Base, ShortText, big_id
-from stateful_engine.storage.pages import Page
+from stateful_engine.storage.base import Base, ShortText, big_id, utc_day
 
 TABLE = "chatgpt_conversations"
 MESSAGES = "chatgpt_messages"
@@ -194,26 +192,12 @@ def of_user(session: Session, user_id: str, limit: int) -> Sequence[Conversation
     return session.scalars(statement).all()
 
 
-def page(
-    session: Session,
-    cursor: str | None,
-    limit: int,
-    *,
-    since: datetime | None = None,
-    user_id: str | None = None,
-) -> Page:
-    """One page of conversations, newest first. A bad cursor raises `InvalidInputError`."""
-    conditions: list[ColumnElement[bool]] = pages.window(Conversation.started_at, since, None)
-    if user_id is not None:
-        conditions.append(Conversation.user_id == user_id)
-    return pages.page(session, Conversation, [conditions], cursor, limit, omit=frozenset())
-
-
 def costs(session: Session, since: datetime | None, by: str | None = None) -> Sequence[Mapping[str, Any]]:
     """Messages, tokens, cost and messages of unknown cost in a window: in all, or by `model`, `user_id` or `day`."""
     keys: list[Any] = []
     if by is not None:
-        chosen = {"model": Message.model, "user_id": Conversation.user_id, "day": _day(session)}[by]
+        day = utc_day(session, Message.timestamp)
+        chosen = {"model": Message.model, "user_id": Conversation.user_id, "day": day}[by]
         keys = [chosen.label("key")]
     paid = Message.role == "assistant"
     statement = (
@@ -231,10 +215,3 @@ def costs(session: Session, since: datetime | None, by: str | None = None) -> Se
         statement.group_by(*keys).order_by(func.sum(Message.cost_usd).desc(), *keys).limit(100) if keys else statement
     )
     return [dict(row) for row in session.execute(grouped).mappings()]
-
-
-def _day(session: Session) -> ColumnElement[str]:
-    """The day of a message in UTC as text."""
-    if session.get_bind().dialect.name == "sqlite":
-        return func.strftime("%Y-%m-%d", Message.timestamp)
-    return func.to_char(func.timezone("UTC", Message.timestamp), "YYYY-MM-DD")

@@ -6,12 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Index, select, text
+from sqlalchemy import Index, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from stateful_engine.storage import pages
 from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id, to_dict
-from stateful_engine.storage.pages import Page
 
 TABLE = "trade_events"
 
@@ -103,24 +101,3 @@ def stop_moves(session: Session, signal_id: str) -> Sequence[tuple[datetime, flo
         .order_by(TradeEvent.timestamp, TradeEvent.id)
     )
     return [(at, stop) for at, stop in session.execute(statement) if stop is not None]
-
-
-def page(
-    session: Session,
-    cursor: str | None,
-    limit: int,
-    *,
-    since: datetime | None = None,
-    event: str | None = None,
-    ticket: str | None = None,
-    signal_id: str | None = None,
-) -> Page:
-    """One page of events, newest first. A bad cursor raises `InvalidInputError`."""
-    conditions: list[ColumnElement[bool]] = pages.window(TradeEvent.timestamp, since, None)
-    if event is not None:
-        conditions.append(TradeEvent.event == event)
-    if ticket is not None:
-        conditions.append(TradeEvent.ticket == ticket)
-    if signal_id is not None:
-        conditions.append(TradeEvent.signal_id == signal_id)
-    return pages.page(session, TradeEvent, [conditions], cursor, limit, omit=frozenset())

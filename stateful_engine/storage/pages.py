@@ -87,6 +87,18 @@ def page(
     return Page([to_dict(row, omit=omit) for row in rows], next_cursor, has_more)
 
 
+def newest(
+    session: Session, model: type[Base], cursor: str | None, limit: int, *, since: datetime | None = None, **values: Any
+) -> Page:
+    """As `page`, of the rows from `since` on that hold these `values`, by column; None leaves a column out.
+
+    Rows keep their `id`, by which the bot's memory names them.
+    """
+    conditions = window(getattr(model, time_column(model)), since, None)
+    conditions += [getattr(model, name) == value for name, value in values.items() if value is not None]
+    return page(session, model, [conditions], cursor, limit, omit=frozenset())
+
+
 def _statement(
     model: type[Base], alternatives: Sequence[Sequence[ColumnElement[bool]]], place: Place | None, count: int
 ) -> Select[Any]:

@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, ColumnElement, ForeignKey, Index, case, false, func, select
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, case, false, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from stateful_engine.storage import pages
 from stateful_engine.storage.base import Base, ShortText, big_id
 from stateful_engine.storage.conversations import TABLE as CONVERSATIONS
-from stateful_engine.storage.pages import Page, window
+from stateful_engine.storage.pages import window
 
 TABLE = "ai_recommendations"
 
@@ -129,21 +128,3 @@ def finished(session: Session, *, batch: int = 1000) -> Iterator[Recommendation]
             return
         last = rows[-1].id
         session.expunge_all()
-
-
-def page(
-    session: Session,
-    cursor: str | None,
-    limit: int,
-    *,
-    since: datetime | None = None,
-    user_id: str | None = None,
-    symbol: str | None = None,
-) -> Page:
-    """One page of recommendations, newest first. A bad cursor raises `InvalidInputError`."""
-    conditions: list[ColumnElement[bool]] = pages.window(Recommendation.created_at, since, None)
-    if user_id is not None:
-        conditions.append(Recommendation.user_id == user_id)
-    if symbol is not None:
-        conditions.append(Recommendation.symbol == symbol)
-    return pages.page(session, Recommendation, [conditions], cursor, limit, omit=frozenset())

@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ColumnElement, Index, case, false, func, select, text, update
+from sqlalchemy import CheckConstraint, Index, case, false, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from stateful_engine.storage import pages
 from stateful_engine.storage.base import Base, ShortText, big_id
-from stateful_engine.storage.pages import Page, window
+from stateful_engine.storage.pages import window
 
 TABLE = "signal_scanner_results"
 
@@ -113,18 +112,3 @@ def by_symbol(session: Session, since: datetime | None) -> Sequence[Mapping[str,
         .order_by(func.count().desc(), ScannerResult.symbol, ScannerResult.direction)
     )
     return [dict(row) for row in session.execute(statement).mappings()]
-
-
-def page(
-    session: Session,
-    cursor: str | None,
-    limit: int,
-    *,
-    since: datetime | None = None,
-    symbol: str | None = None,
-) -> Page:
-    """One page of results, newest first. A bad cursor raises `InvalidInputError`."""
-    conditions: list[ColumnElement[bool]] = pages.window(ScannerResult.detected_at, since, None)
-    if symbol is not None:
-        conditions.append(ScannerResult.symbol == symbol)
-    return pages.page(session, ScannerResult, [conditions], cursor, limit, omit=frozenset())
