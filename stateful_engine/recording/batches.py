@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from stateful_engine.recording.segments import Segment
 
 BATCH_RECORDS = 1000
-SMALL_BATCH = 64
-"""While the host is busy: what is stored without a pause stays short."""
-
 BATCH_BYTES = 2**18
 """Bytes read at a time: a batch takes about four times as much memory while it is stored."""
 
@@ -40,6 +37,7 @@ class Batches:
     """The batches of the writer's segments, one after another."""
 
     def __init__(self, prepare: Prepare, host_is_busy: Callable[[], bool]) -> None:
+        """While the host is busy nothing is read ahead."""
         self._prepare = prepare
         self._host_is_busy = host_is_busy
         self._ahead: _Ahead | None = None
@@ -70,9 +68,8 @@ class Batches:
             ahead.result()
 
     def _read(self, segment: Segment, start: int) -> Batch:
-        limit = SMALL_BATCH if self._host_is_busy() else BATCH_RECORDS
-        frames = segment.read(start, limit=limit, chunk=BATCH_BYTES)
-        is_full = len(frames.payloads) == limit or segment.size - frames.end >= BATCH_BYTES
+        frames = segment.read(start, limit=BATCH_RECORDS, chunk=BATCH_BYTES)
+        is_full = len(frames.payloads) == BATCH_RECORDS or segment.size - frames.end >= BATCH_BYTES
         return Batch(frames, self._prepare(frames.payloads), is_full)
 
 

@@ -85,8 +85,7 @@ class DatabaseSink:
         """Insert the rows of all items in one transaction, with what is derived from the new ones."""
         rows = merged(items)
         breathe()
-        with self._database.connection() as connection:
-            return intake.insert(connection, rows)
+        return intake.store(self._database, rows)
 
 
 def merged(items: Sequence[Item]) -> TableRows:

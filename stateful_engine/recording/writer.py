@@ -53,7 +53,7 @@ class Writer:
         host_is_busy: Callable[[], bool] = lambda: False,
         breathe: Callable[[], None] = lambda: None,
     ) -> None:
-        """`host_is_busy` asks for small batches; `breathe` is called again and again while a batch is stored."""
+        """While `host_is_busy` nothing is read ahead; `breathe` is called again and again while a batch is stored."""
         self._spool = spool
         self._batches = Batches(prepare, host_is_busy)
         self._sink = sink

@@ -36,15 +36,21 @@ class InsertedKey(NamedTuple):
     row: Row
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> list[InsertedKey]:
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[Row], *, all_new: bool = False
+) -> list[InsertedKey]:
     """Insert those of `rows` that are not stored yet, in their order; returns exactly these.
 
     `connection` is inside a transaction of ours, or of a host that we joined. An error of the database leaves nothing
-    of `rows` behind once that transaction is rolled back.
+    of `rows` behind once that transaction is rolled back. `all_new` expects that none is stored and every text is
+    clean, which is cheaper; where that is wrong, it may raise `IntegrityError` or `encoding.Unclean`.
     """
     key = _key(table)
     new: list[InsertedKey] = []
     pending = _distinct(table, rows)
+    if all_new and pending and copying.is_possible(connection):
+        copying.copy(connection, table, pending)
+        return [InsertedKey(row[key], row) for row in pending]
     while pending:
         inserted = _insert(connection, table, pending)
         new += [InsertedKey(row[key], row) for row in inserted]

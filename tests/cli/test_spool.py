@@ -36,7 +36,8 @@ def dead_process(runtime: Runtime) -> Iterator[Callable[..., None]]:
         pid = os.fork()
         if pid == 0:
             try:
-                recorder.record(*records)
+                for each in records:
+                    recorder.record(each)
             finally:
                 os.kill(os.getpid(), signals_of_the_system.SIGKILL)
         os.waitpid(pid, 0)
@@ -104,7 +105,8 @@ def test_drain_fails_while_the_database_is_away(make_app: Callable[..., Flask], 
 def test_rejected_records_are_shown_with_their_reasons_and_can_be_tried_again(
     runner: FlaskCliRunner, runtime: Runtime
 ) -> None:
-    runtime.recorder.record(Rows({"signal_history": [signal("sig_bad", action=None)]}), signals("sig_a"))
+    for each in (Rows({"signal_history": [signal("sig_bad", action=None)]}), signals("sig_a")):
+        runtime.recorder.record(each)
     runtime.recorder.flush()
     shown = run(runner, "status")
     assert "rejected    1 records" in shown

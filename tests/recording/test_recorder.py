@@ -109,7 +109,8 @@ def test_bad_records_are_set_aside_and_all_others_are_stored(recorder: Recorder,
 def test_what_was_set_aside_can_be_tried_again(
     recorder: Recorder, database: Database, make_recorder: Callable[..., Recorder]
 ) -> None:
-    recorder.record(Rows({"table_of_a_later_version": [{"id": 1}]}), bad("sig_bad"), signals("sig_a"))
+    for each in (Rows({"table_of_a_later_version": [{"id": 1}]}), bad("sig_bad"), signals("sig_a")):
+        recorder.record(each)
     assert recorder.flush(SOON)
     assert recorder.status().rejected == 2
     assert recorder.retry_rejected() == 2
@@ -123,7 +124,8 @@ def test_where_the_database_refuses_everything_nothing_is_called_bad(
 ) -> None:
     with database.connection() as connection:
         connection.execute(text(f"ALTER TABLE {database.qualified('signal_history')} RENAME TO elsewhere"))
-    recorder.record(*[signals(f"sig_{number}") for number in range(30)])
+    for number in range(30):
+        recorder.record(signals(f"sig_{number}"))
     assert not recorder.catch_up(SOON)
     assert recorder.status().rejected == 0
     assert recorder.status().last_error is not None
@@ -486,8 +488,8 @@ def test_json_comes_back_as_the_view_gave_it_however_many_rows_come_together(
     number: int, recorder: Recorder, database: Database
 ) -> None:
     body = '{\n  "signal": {"action": "BUY", "note": "ünïcode ✓"},\n  "levels": [1.5, 2]\n}\n'
-    made = [replace(call(), body=body.encode()) for _ in range(number)]
-    recorder.record(*made)
+    for _ in range(number):
+        recorder.record(replace(call(), body=body.encode()))
     assert recorder.flush(SOON)
     table = tables.table("gpt_query_log")
     with database.reading() as session:

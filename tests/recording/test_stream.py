@@ -153,7 +153,8 @@ def test_what_a_dead_worker_had_in_hand_is_taken_over(
 def test_a_worker_that_dies_after_the_commit_leaves_work_that_changes_nothing(
     streaming: Recorder, make_worker: MakeWorker, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    streaming.record(signals("sig_a"), signals("sig_b"))
+    for name in ("sig_a", "sig_b"):
+        streaming.record(signals(name))
     assert streaming.flush(SOON)
     dying = make_worker()
 
@@ -171,7 +172,8 @@ def test_a_worker_that_dies_after_the_commit_leaves_work_that_changes_nothing(
 def test_a_bad_record_is_set_aside_by_the_worker_and_the_rest_is_stored(
     streaming: Recorder, make_worker: MakeWorker, settings: Settings, guard: Guard, database: Database, redis: Redis
 ) -> None:
-    streaming.record(signals("sig_a"), Rows({"signal_history": [signal("sig_bad", action=None)]}), signals("sig_b"))
+    for each in (signals("sig_a"), Rows({"signal_history": [signal("sig_bad", action=None)]}), signals("sig_b")):
+        streaming.record(each)
     assert streaming.flush(SOON)
     redis.xadd(STREAM, {FIELD: b"not a record"})
     work_until_empty(make_worker())
@@ -183,7 +185,8 @@ def test_a_bad_record_is_set_aside_by_the_worker_and_the_rest_is_stored(
 def test_a_record_that_cannot_even_be_read_is_set_aside_before_the_stream(
     streaming: Recorder, settings: Settings, redis: Redis
 ) -> None:
-    streaming.record(Rows({"no_such_table": [{}]}), signals("sig_a"))
+    for each in (Rows({"no_such_table": [{}]}), signals("sig_a")):
+        streaming.record(each)
     assert streaming.flush(SOON)
     assert redis.xlen(STREAM) == 1
     assert Rejects(settings.spool_dir).count() == 1
