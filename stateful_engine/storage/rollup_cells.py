@@ -181,10 +181,12 @@ def days_statement(family: Family, condition: str) -> str:
     )
 
 
-def splits_statement(family: Family, dimensions: Iterable[str], condition: str, less: str | None) -> str:
+def splits_statement(
+    family: Family, dimensions: Iterable[str], condition: str, less: str | None, more: str = ""
+) -> str:
     """What reports say of the values of dimensions, over the periods that meet a condition, less those of another.
 
-    It has as many columns as `days_statement`.
+    `more` are further figures of this kind, as a statement. It has as many columns as `days_statement`.
     """
     wanted = f"dimension IN ({', '.join(map(repr, dimensions))})"
     names, cells = ", ".join(family.split_measures), f"FROM {{schema}}{family.cells} WHERE {wanted} AND"
@@ -193,7 +195,7 @@ def splits_statement(family: Family, dimensions: Iterable[str], condition: str, 
         taken = ", ".join(f"-{name}" for name in family.split_measures)
         source = (
             f"FROM (SELECT dimension, value, {names} {source} UNION ALL "
-            f"SELECT dimension, value, {taken} {cells} {less}) AS parts"
+            f"SELECT dimension, value, {taken} {cells} {less}{more and f' UNION ALL {more}'}) AS parts"
         )
     rest = ", NULL" * (len(told(family)) - len(family.split_measures))
     return f"SELECT dimension, value, {_sums(family.split_measures)}{rest} {source} GROUP BY dimension, value"

@@ -44,10 +44,17 @@ class Sql:
         return "LIMIT -1 OFFSET 0" if self._is_sqlite else "OFFSET 0"
 
     def moment(self, column: str) -> str:
-        """A time as microseconds since the epoch."""
+        """A time as microseconds since the epoch. SQLite would round it to thousandths, into the next second even."""
         if self._is_sqlite:
-            return f"(CAST(strftime('%s', {column}) AS INTEGER) * 1000000 + CAST(substr({column}, 21, 6) AS INTEGER))"
+            whole = f"CAST(strftime('%s', substr({column}, 1, 19)) AS INTEGER)"
+            return f"({whole} * 1000000 + CAST(substr({column}, 21, 6) AS INTEGER))"
         return f"CAST(extract(epoch FROM {column}) * 1000000 AS BIGINT)"
+
+    def day(self, column: str) -> str:
+        """The day of a time, since the epoch: sooner worked out than the moment."""
+        if self._is_sqlite:
+            return f"CAST(julianday(substr({column}, 1, 10)) - 2440587.5 AS INTEGER)"
+        return f"(CAST({column} AT TIME ZONE 'UTC' AS DATE) - DATE '1970-01-01')"
 
     def literal(self, moment: int) -> str:
         """A moment as it is compared with a column of times."""
@@ -107,7 +114,7 @@ def _signal_facts(sql: Sql) -> Facts:
         columns=(*texts, "is_executed", "outcome", "ambiguous"),
         derived={
             "confidence_amount": sql.units("confidence", amounts.MAX_CONFIDENCE),
-            "closed": f"CASE WHEN {_IS_CLOSED} THEN {sql.moment('coalesce(closed_at, created_at)')} END",
+            "closed_day": f"CASE WHEN {_IS_CLOSED} THEN {sql.day('coalesce(closed_at, created_at)')} END",
             "pnl_amount": f"CASE WHEN {_IS_CLOSED} THEN {sql.units('pnl_percentage', amounts.MAX_PERCENT)} END",
             "r_amount": f"CASE WHEN {_IS_CLOSED} THEN {sql.units('r_multiple', amounts.MAX_R)} END",
         },
@@ -126,8 +133,8 @@ def _signal_facts(sql: Sql) -> Facts:
             "confidence": confidence_bin("confidence_amount"),
             "executed": "CASE WHEN is_executed THEN '1' ELSE '0' END",
             "pair": f"{labels['symbol']} || {mark} || {labels['timeframe']}",
-            "closed_on": f"CASE WHEN closed IS NOT NULL THEN CAST(closed / {_DAY} AS TEXT) END",
-            "executed_on": f"CASE WHEN closed IS NOT NULL AND is_executed THEN CAST(closed / {_DAY} AS TEXT) END",
+            "closed_on": "CAST(closed_day AS TEXT)",
+            "executed_on": "CASE WHEN is_executed THEN CAST(closed_day AS TEXT) END",
             "r_bin": f"CASE WHEN r_amount IS NOT NULL THEN {_r_bin('r_amount')} END",
             "forecast": (
                 f"CASE WHEN outcome IN ('WIN', 'LOSS') AND confidence_amount BETWEEN 0 AND {100 * amounts.MICRO} THEN "
@@ -148,16 +155,28 @@ def _known(name: str) -> Expressions:
 
 
 def _results(name: str) -> Expressions:
-    """Count, sum, gains and squares. A square is put together from halves of the amount, as it exceeds 64 bits."""
+    """Count, sum, gains and squares."""
     amount = f"{name}_amount"
     high, low = f"(abs({amount}) / 1000000)", f"(abs({amount}) % 1000000)"
     rest = f"(2 * {high} * {low} * 1000000 + {low} * {low})"
     return {
         **_known(name),
         f"{name}_gain": f"CASE WHEN {amount} > 0 THEN {amount} ELSE 0 END",
-        f"{name}_square_high": f"coalesce({high} * {high} * 1000 + {rest} / {amounts.SQUARE_BASE}, 0)",
-        f"{name}_square_low": f"coalesce({rest} % {amounts.SQUARE_BASE}, 0)",
+        f"{name}_square_high": _square(
+            amount, f"/ {amounts.SQUARE_BASE}", f"{high} * {high} * 1000 + {rest} / {amounts.SQUARE_BASE}"
+        ),
+        f"{name}_square_low": _square(amount, f"% {amounts.SQUARE_BASE}", f"{rest} % {amounts.SQUARE_BASE}"),
     }
+
+
+def _square(amount: str, part: str, of_large: str) -> str:
+    """A part of a square; those that exceed 64 bits are put together from halves of the amount."""
+    fits = f"{amount} BETWEEN -{_FITS} AND {_FITS}"
+    return f"CASE WHEN {fits} THEN {amount} * {amount} {part} ELSE coalesce({of_large}, 0) END"
+
+
+_FITS = 3_000_000_000
+"""Amounts up to this have squares of 63 bits."""
 
 
 def _query_facts(sql: Sql) -> Facts:

@@ -15,16 +15,15 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, WeakSet
 
-import orjson
 from sqlalchemy.exc import DBAPIError
 
-from stateful_engine.domain.periods import STRIDE, Cover, Edge, Grain, Span
+from stateful_engine.domain.periods import STRIDE, Cover, Edge, Grain, Span, period_of
 from stateful_engine.storage import copying, faults, rollup_cells, rollup_marks
 from stateful_engine.storage.rollup_cells import Told
 from stateful_engine.storage.rollup_expressions import Sql
 from stateful_engine.storage.rollup_marks import Mark, State
-from stateful_engine.storage.rollup_measures import FAMILIES, Facts, Family
-from stateful_engine.storage.rollup_sql import facts_statement, schema_prefix
+from stateful_engine.storage.rollup_measures import FAMILIES, Family
+from stateful_engine.storage.rollup_sql import numbers_statement, schema_prefix, splits_of_numbers, total_of_numbers
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -35,8 +34,8 @@ _NOT_PREPARED = {"26000", "42P05", "0A000"}
 """How PostgreSQL says that a prepared statement is not there, is there already, or answers otherwise than it did:
 behind a pooler that hands out another session each time, and after a migration."""
 
-_STATE, _EDGE = "state", "edge"
-_PARAMETERS = ", ".join((*("integer", "integer"), *("integer[]",) * 3, *("timestamptz",) * 2))
+_STATE = "state"
+_PARAMETERS = ", ".join((*("integer", "integer"), *("integer[]",) * 3, *("timestamptz",) * 2, *("integer",) * 2))
 _PLANNING = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL max_parallel_workers_per_gather = 0"
 """The periods are few, whatever the planner expects: planning is not worth repeating, nor are other processes."""
 
@@ -49,14 +48,13 @@ _unfit: WeakSet[Database] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a question has found: how the table stands, what days and splits amount to, the rows at the edges."""
+    """What a question has found: how the table stands, and what days and splits amount to."""
 
     state: State
     """How the table stands."""
 
     days: dict[int, Told]
     splits: dict[str, dict[str, Told]]
-    edges: list[tuple[Edge, Facts]]
 
 
 def remember(database: Database, family: Family, mark: Mark | None) -> None:
@@ -85,7 +83,7 @@ def is_forgetful(database: Database, error: DBAPIError) -> bool:
 
 @dataclass(slots=True)
 class Question:
-    """Asks how a table stands, and for what `rollup_cells.read` reads of two covers, and for the rows at the edges."""
+    """Asks how a table stands, and for what `rollup_cells.read` reads of two covers, with the rows at their edge."""
 
     family: Family
     dimensions: tuple[str, ...]
@@ -115,48 +113,39 @@ class Question:
         days, shorter = _by_length(self.fine)
         edge = self.coarse.edges[0] if self.coarse.edges else _NO_EDGE
         arrays = ", ".join(map(_array, (shorter, self.coarse.spans, self.coarse.less)))
-        return f"{days[0][0]}, {days[0][1]}, {arrays}, {literal(edge.begin)}, {literal(edge.end)}"
+        hour = period_of(Grain.HOUR, edge.begin)
+        rows = f"{literal(edge.begin)}, {literal(edge.end)}, {hour}, {edge.sign}"
+        return f"{days[0][0]}, {days[0][1]}, {arrays}, {rows}"
 
     def found(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Found:
         """What the answer says. The statement is prepared by now, for the next question on this connection."""
         connection.info[self._statement(connection)[1]] = self._name
-        cells: list[tuple[Any, ...]] = []
-        at_edge: list[tuple[Any, ...]] = []
         state = State(None, None, 0)
+        cells: list[tuple[Any, ...]] = []
         for row in rows:
-            if row[0] == _EDGE:
-                at_edge.append(row)
-            elif row[0] == _STATE:
+            if row[0] == _STATE:
                 state = rollup_marks.state_of(row[2:])
             else:
                 cells.append(row)
-        days, splits = rollup_cells.sorted_out(self.family, self.dimensions, cells)
-        return Found(state, days, splits, [(edge, self._facts(at_edge)) for edge in self.coarse.edges if at_edge])
-
-    def _facts(self, rows: Sequence[tuple[Any, ...]]) -> Facts:
-        """What the rows at the edge count for, as PostgreSQL says it."""
-        values = zip(*(orjson.loads(row[1]) for row in rows), strict=True)
-        measures = zip(*(row[2:] for row in rows), strict=True)
-        told = rollup_cells.told(self.family)
-        return Facts(dict(zip(self.dimensions, values, strict=True)), dict(zip(told, measures, strict=True)))
+        return Found(state, *rollup_cells.sorted_out(self.family, self.dimensions, cells))
 
 
 @lru_cache(maxsize=16)
 def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> tuple[str, str]:
     """The statement, and what its name begins with: behind a pooler, two that differ must never share a name."""
     family = FAMILIES[source]
-    width = len(rollup_cells.told(family))
-    state = rollup_marks.state_statement(family, "postgresql", more=", NULL" * (width - 6))
-    edge = facts_statement(family, dimensions, rollup_cells.told(family), "created_at >= $6 AND created_at < $7")
-    statement = " UNION ALL ".join(
-        (
-            rollup_cells.days_statement(family, "period BETWEEN $1 AND $2"),
-            rollup_cells.days_statement(family, "period = ANY($3)"),
-            rollup_cells.splits_statement(family, dimensions, "period = ANY($4)", "period = ANY($5)"),
-            f"SELECT '{_STATE}', NULL, {state.removeprefix('SELECT ')}",
-            f"SELECT '{_EDGE}', {edge.removeprefix('SELECT ')}",
-        )
-    ).replace("{schema}", schema)
+    told = rollup_cells.told(family)
+    state = rollup_marks.state_statement(family, "postgresql", more=", NULL" * (len(told) - 6))
+    edge = splits_of_numbers(family, dimensions, "$9")
+    parts = (
+        rollup_cells.days_statement(family, "period BETWEEN $1 AND $2"),
+        rollup_cells.days_statement(family, "period = ANY($3)"),
+        total_of_numbers(family, told, "$8", "$9"),
+        rollup_cells.splits_statement(family, dimensions, "period = ANY($4)", "period = ANY($5)", edge),
+        f"SELECT '{_STATE}', NULL, {state.removeprefix('SELECT ')}",
+    )
+    numbers = numbers_statement(family, "created_at >= $6 AND created_at < $7")
+    statement = f"WITH numbers AS MATERIALIZED ({numbers}) {' UNION ALL '.join(parts)}".replace("{schema}", schema)
     return statement, f"stateful_engine_{sha256(statement.encode()).hexdigest()[:16]}"
 
 

@@ -73,7 +73,7 @@ def _signal_facts(rows: Columns, wanted: Collection[str]) -> Facts:
     outcomes = [str(outcome or _PENDING) for outcome in rows("outcome")]
     confidences = _units(rows("confidence"), amounts.MAX_CONFIDENCE)
     executed = [bool(flag) for flag in rows("is_executed")]
-    values: dict[str, Column] = {name: _labels(rows(name)) for name in _TEXTS if name in wanted}
+    values: dict[str, Column] = {name: _labels(rows(name)) for name in TEXTS if name in wanted}
     if "confidence" in wanted:
         values["confidence"] = [
             NOTHING if amount is None else str(amounts.confidence_bin(amount)) for amount in confidences
@@ -98,7 +98,9 @@ def _signal_facts(rows: Columns, wanted: Collection[str]) -> Facts:
 _PENDING = Outcome.PENDING.value
 _ENDS = tuple(word.value for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN, Outcome.UNFILLED))
 _CLOSED = frozenset(_ENDS[:3])
-_TEXTS = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
+
+TEXTS = ("symbol", "timeframe", "action", "source_engine", "ai_model", "prompt_version", "market_conditions")
+"""The dimensions of signals that are columns of theirs."""
 
 
 def _labels(texts: Sequence[Any], longest: int = LONGEST) -> Column:

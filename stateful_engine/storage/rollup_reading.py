@@ -5,16 +5,17 @@ A report reads everything at one moment (one snapshot), so that whole hours and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from stateful_engine.domain.periods import COARSEST, LENGTH, Cover, Edge, Grain, ceil_to, cover, floor_to
+from stateful_engine.domain.periods import COARSEST, LENGTH, Cover, Grain, ceil_to, cover, floor_to
 from stateful_engine.storage import (
     rollup_cells,
+    rollup_edges,
     rollup_foresight,
     rollup_marks,
     rollup_sets,
@@ -23,7 +24,7 @@ from stateful_engine.storage import (
 )
 from stateful_engine.storage.rollup_cells import Figures, Told
 from stateful_engine.storage.rollup_marks import Mark, State
-from stateful_engine.storage.rollup_measures import Facts, Family
+from stateful_engine.storage.rollup_measures import Family
 from stateful_engine.storage.rollup_sql import Where
 from stateful_engine.storage.snapshots import snapshot
 
@@ -85,33 +86,19 @@ class View:
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
         days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, whole=coarse)
-        edges = [(edge, facts) for edge in coarse.edges if (facts := self._facts_at(edge, dimensions))]
-        return self.put_together(days, splits, edges)
+        for edge in coarse.edges:
+            total, of_edge = rollup_edges.counted(self.connection, self.family, edge, dimensions)
+            if total is not None:
+                rollup_cells.add_to(days, edge.begin // LENGTH[Grain.DAY], total, edge.sign)
+            for dimension, split in of_edge.items():
+                for value, found in split.items():
+                    rollup_cells.add_to(splits[dimension], value, found, edge.sign)
+        return self.put_together(days, splits)
 
-    def _facts_at(self, edge: Edge, dimensions: Collection[str]) -> Facts | None:
-        """What the rows at an edge count for. They are few, so that this beats a statement that counts them."""
-        rows = rollup_sql.columns(self.connection, self.family, edge.begin, edge.end)
-        return self.family.facts(rows.__getitem__, dimensions) if rows else None
-
-    def put_together(
-        self, days: dict[int, Told], splits: dict[str, dict[str, Told]], edges: Iterable[tuple[Edge, Facts]]
-    ) -> Answer:
-        """The answer, from figures of whole periods and the rows at the edges."""
-        for edge, facts in edges:
-            self._add_edge(edge, facts, days, edge.begin // LENGTH[Grain.DAY], splits)
+    def put_together(self, days: dict[int, Told], splits: dict[str, dict[str, Told]]) -> Answer:
+        """The answer, from figures by day and by dimension and value."""
         told, of_values = rollup_cells.told(self.family), self.family.split_measures
         return self._answer(_named(days, told), {name: _named(split, of_values) for name, split in splits.items()})
-
-    def _add_edge(
-        self, edge: Edge, facts: Facts, into: dict[int, Told], key: int, splits: Mapping[str, dict[str, Told]]
-    ) -> None:
-        nothing = [0] * len(facts.measures["total"])
-        columns = [facts.measures.get(name, nothing) for name in rollup_cells.told(self.family)]
-        rollup_cells.add_to(into, key, tuple(map(sum, columns)), edge.sign)
-        figures = list(zip(*columns[: len(self.family.split_measures)], strict=True))
-        for dimension, split in splits.items():
-            for value, found in _summed(facts.values.get(dimension, ()), figures).items():
-                rollup_cells.add_to(split, value, found, edge.sign)
 
     def _answer(self, days: dict[int, Figures], splits: dict[str, Split]) -> Answer:
         total = {name: sum([found[name] for found in days.values()]) for name in self.family.measures}
@@ -145,8 +132,9 @@ class View:
         covered = self._cover(window, Grain.HOUR)
         hours = rollup_cells.read_hours_of_week(self.connection, self.family, covered.spans)
         for edge in covered.edges:
-            if facts := self._facts_at(edge, ()):
-                self._add_edge(edge, facts, hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, {})
+            total, _ = rollup_edges.counted(self.connection, self.family, edge, ())
+            if total is not None:
+                rollup_cells.add_to(hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, total, edge.sign)
         return _named(hours, self.family.split_measures)
 
     def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
@@ -268,7 +256,7 @@ def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen
     seen = _view(connection, (family,), {family.source: found.state})
     if seen.mark.sealed != mark.sealed or seen.mark.forgotten != mark.forgotten or not seen.is_open(foreseen.window):
         return seen
-    answer = seen.put_together(found.days, found.splits, found.edges)
+    answer = seen.put_together(found.days, found.splits)
     return _having_read(seen, foreseen.window, foreseen.dimensions, None, answer)
 
 
@@ -307,14 +295,3 @@ def _named(cells: Mapping[K, Told], names: Sequence[str]) -> dict[K, Figures]:
     """The keys that have rows, in order, each with its figures by name."""
     total = names.index("total")
     return {key: dict(zip(names, cells[key], strict=False)) for key in sorted(cells) if cells[key][total]}
-
-
-def _summed(values: Sequence[str | None], figures: Sequence[Told]) -> dict[str, Told]:
-    """The figures of rows added up by the value that each row has; rows without one are left out."""
-    groups: dict[str, list[Told]] = {}
-    for value, row in zip(values, figures, strict=False):
-        if value is not None:
-            groups.setdefault(value, []).append(row)
-    return {
-        value: rows[0] if len(rows) == 1 else tuple(map(sum, zip(*rows, strict=True))) for value, rows in groups.items()
-    }

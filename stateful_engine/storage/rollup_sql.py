@@ -14,7 +14,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 
 from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.periods import LENGTH, STRIDE, Grain
-from stateful_engine.storage.base import UtcDateTime
+from stateful_engine.storage.base import Base, UtcDateTime
 from stateful_engine.storage.copying import driver_errors
 from stateful_engine.storage.rollup_expressions import Sql, facts_of
 from stateful_engine.storage.rollup_measures import ALL, FAMILIES, Family
@@ -57,29 +57,43 @@ def ends(connection: Connection, family: Family) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def columns(connection: Connection, family: Family, begin: int, end: int) -> dict[str, tuple[Any, ...]]:
-    """The rows of a short time by column, as the `facts` of a family take them; nothing when there are none.
-
-    What has no end says when it was made, so that the times of making need not be read.
-    """
-    sql = Sql(connection.dialect.name)
-    condition = f"created_at >= {sql.literal(begin)} AND created_at < {sql.literal(end)}"
-    names = [name for name in counted_columns(family) if name != "created_at"]
-    made = ", ".join(sql.moment("coalesce(closed_at, created_at)") if name == "closed_at" else name for name in names)
-    found = fetched(connection, f"SELECT {made} FROM {{schema}}{family.source} WHERE {condition}")
-    return dict(zip(names, zip(*found, strict=True), strict=True)) if found else {}
-
-
-def facts_statement(family: Family, dimensions: Iterable[str], measures: Iterable[str], where: str) -> str:
-    """Asks PostgreSQL what single rows count for: the values of dimensions as one JSON text, then measures."""
+def numbers_statement(family: Family, where: str) -> str:
+    """Rows of PostgreSQL with what their figures are made of: the table `numbers` of the two functions below."""
     facts = facts_of(family, "postgresql")
-    inner = [*facts.columns, *_named({name: sql for name, sql in facts.derived.items() if name != "made"})]
-    values = ", ".join(facts.values[name] for name in dimensions)
-    return (
-        f"SELECT CAST(json_build_array({values}) AS TEXT), {', '.join(facts.measures[name] for name in measures)} "
-        f"FROM (SELECT {', '.join(inner)} FROM {{schema}}{family.source} WHERE {where} "
-        f"{Sql('postgresql').as_it_is}) AS numbers"
+    derived = {name: sql for name, sql in facts.derived.items() if name != "made"}
+    return f"SELECT {', '.join([*facts.columns, *_named(derived)])} FROM {{schema}}{family.source} WHERE {where}"
+
+
+def total_of_numbers(family: Family, measures: Iterable[str], key: str, factor: str) -> str:
+    """What all rows amount to, `factor` times, as a cell of the period `key`; nothing when there are none."""
+    facts = facts_of(family, "postgresql")
+    sums = _times(family, {name: facts.measures[name] for name in measures}, factor)
+    return f"SELECT '{ALL}', CAST({key} AS TEXT), {sums} FROM numbers HAVING count(*) > 0"
+
+
+def splits_of_numbers(family: Family, dimensions: Sequence[str], factor: str) -> str:
+    """What reports say of the values of dimensions, `factor` times, in one pass over the rows."""
+    facts = facts_of(family, "postgresql")
+    measures = {name: facts.measures[name] for name in family.split_measures}
+    columns = [f"by_{name}" for name in dimensions]
+    values = dict(zip(columns, map(facts.values.__getitem__, dimensions), strict=True))
+    every = 2 ** len(columns) - 1
+    which = " ".join(
+        f"WHEN {every - 2 ** (len(columns) - 1 - index)} THEN '{name}'" for index, name in enumerate(dimensions)
     )
+    together = ", ".join(columns)
+    return (
+        f"SELECT CASE GROUPING({together}) {which} END, coalesce({together}), "
+        f"{_times(family, {name: name for name in measures}, factor)} "
+        f"FROM (SELECT {', '.join(_named(measures | values))} FROM numbers) AS facts "
+        f"GROUP BY GROUPING SETS (({'), ('.join(columns)})) HAVING coalesce({together}) IS NOT NULL"
+    )
+
+
+def _times(family: Family, measures: Mapping[str, str], factor: str) -> str:
+    """Sums of figures, `factor` times, of the types that cells have: small ones are added up faster."""
+    columns = Base.metadata.tables[family.cells].columns
+    return ", ".join(f"{factor} * CAST(sum({sql}) AS {columns[name].type.compile()})" for name, sql in measures.items())
 
 
 def cells_statement(connection: Connection, family: Family, where: Where) -> str:
