@@ -37,6 +37,8 @@ LENGTH = {
 }
 """Microseconds of a period."""
 
+_LENGTHS = tuple(LENGTH[grain] for grain in Grain)
+
 COARSEST = Grain.SEASON
 
 Span = tuple[int, int]
@@ -73,7 +75,7 @@ def grain_of(period: int) -> Grain:
 
 def begin_of(period: int) -> int:
     """The moment at which a period begins."""
-    return period % STRIDE * LENGTH[grain_of(period)]
+    return period % STRIDE * _LENGTHS[period // STRIDE]
 
 
 def end_of(period: int) -> int:

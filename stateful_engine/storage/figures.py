@@ -44,6 +44,8 @@ class SignalConditions:
 
     def given(self) -> dict[str, Any]:
         """The conditions that are not left out."""
+        if self == _EVERYTHING:
+            return {}
         found = ((each.name, getattr(self, each.name)) for each in fields(self))
         return {name: value for name, value in found if value is not None}
 
@@ -58,6 +60,9 @@ class SignalConditions:
             parts.append("(symbol = :symbol OR (symbol_raw = :symbol_raw AND symbol_raw != symbol))")
             given["symbol_raw"] = raw or given["symbol"]
         return " AND ".join(parts), given
+
+
+_EVERYTHING = SignalConditions()
 
 
 def _condition(connection: Connection, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -29,7 +30,33 @@ Figures = dict[str, int]
 K = TypeVar("K", str, int)
 
 Told = tuple[int, ...]
-"""Figures in the order of `told`; those of a value of a dimension end with the family's `split_measures`."""
+"""Figures in the order of a family's `split_measures`, or of its `other_measures`."""
+
+OTHERS = "others"
+"""In the place of a dimension: what is told of a whole window only."""
+
+
+@dataclass(slots=True)
+class Sums:
+    """What a window amounts to: figures by day and by dimension and value, and the others of the whole."""
+
+    days: dict[int, Told]
+    splits: dict[str, dict[str, Told]]
+    others: Told
+
+    @classmethod
+    def nothing(cls, family: Family, dimensions: Iterable[str]) -> Sums:
+        return cls({}, {name: {} for name in dimensions}, (0,) * len(family.other_measures))
+
+    def add(self, more: Sums, sign: int = 1) -> None:
+        """Add other sums of the same kind, or with `sign` -1 take them away."""
+        for day, figures in more.days.items():
+            add_to(self.days, day, figures, sign)
+        for dimension, split in more.splits.items():
+            for value, figures in split.items():
+                add_to(self.splits[dimension], value, figures, sign)
+        self.others = added(self.others, more.others, sign)
+
 
 COARSE = tuple(grain for grain in Grain if grain > Grain.HOUR)
 
@@ -123,42 +150,42 @@ HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"
 
 def read(
     connection: Connection, family: Family, dimensions: Sequence[str], *, days: Sequence[Span], whole: Cover
-) -> tuple[dict[int, Told], dict[str, dict[str, Told]]]:
-    """All measures of whole periods by day, and what reports say of the values of dimensions, in one question.
-
-    `days` are periods of a day or less, the `whole` is covered by any.
-    """
+) -> Sums:
+    """What whole periods amount to, in one question. `days` are periods of a day or less, the `whole` of any."""
     statement = _question(family.source, tuple(dimensions), tuple(days), whole.spans, whole.less)
     return sorted_out(family, dimensions, fetched(connection, statement))
 
 
-def sorted_out(
-    family: Family, dimensions: Iterable[str], rows: Iterable[tuple[Any, ...]]
-) -> tuple[dict[int, Told], dict[str, dict[str, Told]]]:
-    """The rows of `days_statement` by day, and those of `splits_statement` by dimension and value."""
-    by_day: dict[int, Told] = {}
-    splits: dict[str, dict[str, Told]] = {name: {} for name in dimensions}
-    several = len(family.split_measures) + 2
+def sorted_out(family: Family, dimensions: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> Sums:
+    """The rows of the statements below."""
+    sums = Sums.nothing(family, dimensions)
+    days, splits, split_end, others_end = sums.days, sums.splits, *(2 + number for number in _widths(family))
     for row in rows:
         if row[0] == ALL:
-            add_to(by_day, begin_of(int(row[1])) // LENGTH[Grain.DAY], row[2:])
-        else:
-            splits[row[0]][row[1]] = row[2:several]
-    return by_day, splits
+            add_to(days, begin_of(int(row[1])) // LENGTH[Grain.DAY], row[2:split_end])
+        elif row[0] != OTHERS:
+            splits[row[0]][row[1]] = row[2:split_end]
+        elif row[2] is not None:
+            sums.others = added(sums.others, row[2:others_end])
+    return sums
+
+
+def _widths(family: Family) -> tuple[int, int]:
+    return len(family.split_measures), len(family.other_measures)
+
+
+def added(figures: Told, more: Told, sign: int = 1) -> Told:
+    """The sums of figures, or with `sign` -1 their differences."""
+    return tuple(map(operator.add if sign > 0 else operator.sub, figures, more))
 
 
 def add_to(into: dict[K, Told], key: K, figures: Told, sign: int = 1) -> None:
     """Add figures to those of a key, or with `sign` -1 take them away."""
     known = into.get(key)
-    if known is None:
-        into[key] = figures if sign > 0 else tuple(map(operator.neg, figures))
+    if known is not None:
+        into[key] = added(known, figures, sign)
     else:
-        into[key] = tuple(map(operator.add if sign > 0 else operator.sub, known, figures))
-
-
-def told(family: Family) -> tuple[str, ...]:
-    """The measures, those that reports say of values first."""
-    return tuple(dict.fromkeys((*family.split_measures, *family.measures)))
+        into[key] = figures if sign > 0 else tuple(map(operator.neg, figures))
 
 
 @lru_cache(maxsize=64)
@@ -167,38 +194,59 @@ def _question(
 ) -> str:
     """Made once, as the periods of a report stay the same for an hour."""
     family = FAMILIES[source]
-    parts = [days_statement(family, within(days))]
+    parts = days_statements(family)
     if dimensions and spans:
-        parts.append(splits_statement(family, dimensions, within(spans), within(less) if less else None))
-    return " UNION ALL ".join(parts)
+        parts.append(splits_statement(family, dimensions, within(spans), [within(less)] if less else []))
+    return f"WITH days AS ({days_source(family, within(days))}) {' UNION ALL '.join(parts)}"
 
 
-def days_statement(family: Family, condition: str) -> str:
-    """All rows of the periods that meet a condition."""
-    return (
-        f"SELECT dimension, CAST(period AS TEXT) AS value, {', '.join(told(family))} FROM {{schema}}{family.cells} "
-        f"WHERE dimension = '' AND {condition}"
-    )
+def width(family: Family) -> int:
+    """How many figures a row has, whatever it tells."""
+    return max(_widths(family))
+
+
+def padding(family: Family, used: int) -> str:
+    """What makes rows as wide as all others."""
+    return ", NULL" * (width(family) - used)
+
+
+def days_source(family: Family, condition: str) -> str:
+    """The table `days`: the cells of all rows of the periods that meet a condition."""
+    measures = ", ".join(family.measures)
+    return f"SELECT period, {measures} FROM {{schema}}{family.cells} WHERE dimension = '' AND {condition}"
+
+
+def days_statements(family: Family) -> list[str]:
+    """What reports say of each of the `days`, and of all of them."""
+    split, others = _widths(family)
+    told = f"SELECT '{ALL}' AS dimension, CAST(period AS TEXT) AS value, {', '.join(family.split_measures)}"
+    found = [f"{told}{padding(family, split)} FROM days"]
+    if others:
+        found.append(f"SELECT '{OTHERS}', NULL, {_sums(family.other_measures)}{padding(family, others)} FROM days")
+    return found
 
 
 def splits_statement(
-    family: Family, dimensions: Iterable[str], condition: str, less: str | None, more: str = ""
+    family: Family, dimensions: Iterable[str], condition: str, less: Iterable[str], more: Iterable[str] = ()
 ) -> str:
-    """What reports say of the values of dimensions, over the periods that meet a condition, less those of another.
+    """What reports say of the values of dimensions, over the periods that meet a condition, less those of others.
 
-    `more` are further figures of this kind, as a statement. It has as many columns as `days_statement`.
+    `more` are further figures of this kind, as statements.
     """
     wanted = f"dimension IN ({', '.join(map(repr, dimensions))})"
-    names, cells = ", ".join(family.split_measures), f"FROM {{schema}}{family.cells} WHERE {wanted} AND"
+    names, cells = ", ".join(family.split_measures), f"{{schema}}{family.cells} WHERE {wanted} AND"
+    taken = ", ".join(f"-{name}" for name in family.split_measures)
+    parts = [f"SELECT dimension, value, {taken} FROM {cells} {each}" for each in less]
     source = f"{cells} {condition}"
-    if less is not None:
-        taken = ", ".join(f"-{name}" for name in family.split_measures)
-        source = (
-            f"FROM (SELECT dimension, value, {names} {source} UNION ALL "
-            f"SELECT dimension, value, {taken} {cells} {less}{more and f' UNION ALL {more}'}) AS parts"
-        )
-    rest = ", NULL" * (len(told(family)) - len(family.split_measures))
-    return f"SELECT dimension, value, {_sums(family.split_measures)}{rest} {source} GROUP BY dimension, value"
+    if parts := [*parts, *more]:
+        source = f"({' UNION ALL '.join([f'SELECT dimension, value, {names} FROM {source}', *parts])}) AS parts"
+    return splits_source(family, source)
+
+
+def splits_source(family: Family, source: str) -> str:
+    """What reports say of the values of dimensions, from figures that are by these."""
+    rest = padding(family, len(family.split_measures))
+    return f"SELECT dimension, value, {_sums(family.split_measures)}{rest} FROM {source} GROUP BY dimension, value"
 
 
 def read_hours_of_week(connection: Connection, family: Family, spans: Sequence[Span]) -> dict[int, Told]:

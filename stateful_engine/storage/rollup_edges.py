@@ -1,9 +1,9 @@
 """Rows at the edge of a window, which no whole period covers: at most half an hour of them, counted one by one.
 
-The more signals a table has, the more of them are at an edge, and nothing else of a report grows. So they are
-counted in the way that is soonest done. PostgreSQL puts them together by itself, by all dimensions in one pass. SQLite
-hands signals over by column, one JSON text each, which is read sooner than thousands of single values; what a row counts
-for is then one whole number with a field of bits for each measure, added up once by dimension, not once by measure.
+The more signals a table has, the more of them are at an edge, and nothing else of a report grows. So they are counted
+in the way that is soonest done. PostgreSQL puts them together by itself, by all dimensions in one pass. SQLite hands
+signals over by column, one JSON text each, which is read sooner than thousands of single values; what a row counts for
+is then one whole number with a field of bits for each measure, added up once by dimension, not once by measure.
 """
 
 from __future__ import annotations
@@ -11,66 +11,153 @@ from __future__ import annotations
 import struct
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from stateful_engine.domain import amounts
-from stateful_engine.domain.periods import Edge, Grain, period_of
-from stateful_engine.domain.vocabulary import Outcome
+from stateful_engine.domain.periods import LENGTH, Edge, Grain, period_of
 from stateful_engine.storage import rollup_cells, rollup_sql
-from stateful_engine.storage.rollup_cells import Told
-from stateful_engine.storage.rollup_expressions import Sql, facts_of
+from stateful_engine.storage.base import Base
+from stateful_engine.storage.rollup_cells import Sums, Told
+from stateful_engine.storage.rollup_expressions import FITS, Sql, facts_of
 from stateful_engine.storage.rollup_measures import ALL, SIGNALS, TEXTS, Family, label
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-Split = dict[str, Told]
-Counted = tuple[Told | None, dict[str, Split]]
-"""Figures of all rows, None when there are none, and by dimension and value."""
 
-
-def counted(connection: Connection, family: Family, edge: Edge, dimensions: Sequence[str]) -> Counted:
+def counted(connection: Connection, family: Family, edge: Edge, dimensions: Sequence[str]) -> Sums:
     """What the rows at an edge amount to; its sign is left to the caller."""
-    if connection.dialect.name == "postgresql":
-        return _by_postgresql(connection, family, edge, tuple(dimensions))
-    if family is SIGNALS and connection.dialect.name == "sqlite":
-        return _by_fields(connection, edge, tuple(dimensions))
-    return _by_statement(connection, family, edge, dimensions)
+    ways = {"postgresql": _by_postgresql, "sqlite": _by_fields} if family is SIGNALS else {}
+    way = ways.get(connection.dialect.name)
+    return _by_statement(connection, family, edge, dimensions) if way is None else way(connection, edge, dimensions)
 
 
-def _by_postgresql(connection: Connection, family: Family, edge: Edge, dimensions: tuple[str, ...]) -> Counted:
-    told = rollup_cells.told(family)
-    parts = [rollup_sql.total_of_numbers(family, told, str(period_of(Grain.HOUR, edge.begin)), "1")]
-    if dimensions:
-        rest = ", NULL" * (len(told) - len(family.split_measures))
-        parts.append(f"SELECT parts.*{rest} FROM ({rollup_sql.splits_of_numbers(family, dimensions, '1')}) AS parts")
-    numbers = rollup_sql.numbers_statement(family, _between(edge, "postgresql"))
-    rows = rollup_sql.fetched(connection, f"WITH numbers AS MATERIALIZED ({numbers}) {' UNION ALL '.join(parts)}")
-    days, splits = rollup_cells.sorted_out(family, dimensions, rows)
-    return next(iter(days.values()), None), splits
-
-
-def _by_statement(connection: Connection, family: Family, edge: Edge, dimensions: Sequence[str]) -> Counted:
+def _by_statement(connection: Connection, family: Family, edge: Edge, dimensions: Sequence[str]) -> Sums:
     """As reports with filters count."""
+    sums = Sums.nothing(family, dimensions)
     where = rollup_sql.created_between(edge.begin, edge.end)
-    total: Told | None = None
-    splits: dict[str, Split] = {name: {} for name in dimensions}
     for dimension, value, found in rollup_sql.cells_of_rows(connection, family, where, (ALL, *dimensions)):
-        figures = tuple(map(found.__getitem__, rollup_cells.told(family)))
+        figures = tuple(map(found.__getitem__, family.split_measures))
         if dimension == ALL:
-            total = figures
+            sums.days[edge.begin // LENGTH[Grain.DAY]] = figures
+            sums.others = tuple(map(found.__getitem__, family.other_measures))
         else:
-            splits[dimension][value] = figures[: len(family.split_measures)]
-    return total, splits
+            sums.splits[dimension][value] = figures
+    return sums
 
 
 def _between(edge: Edge, dialect: str) -> str:
     literal = Sql(dialect).literal
     return f"created_at >= {literal(edge.begin)} AND created_at < {literal(edge.end)}"
+
+
+def _numbers(dialect: str) -> str:
+    """Signals with what their figures are made of."""
+    facts = facts_of(SIGNALS, dialect)
+    derived = {name: sql for name, sql in facts.derived.items() if name != "made"}
+    return f"SELECT {', '.join([*facts.columns, *rollup_sql.named(derived)])} FROM {{schema}}{SIGNALS.source}"
+
+
+# PostgreSQL
+
+
+def _by_postgresql(connection: Connection, edge: Edge, dimensions: Sequence[str]) -> Sums:
+    table = EdgeTable(tuple(dimensions))
+    parts = table.whole(str(period_of(Grain.HOUR, edge.begin)))
+    if dimensions:
+        parts.append(rollup_cells.splits_source(SIGNALS, f"({' UNION ALL '.join(table.values())}) AS told"))
+    source = table.source(_between(edge, "postgresql"), factor="1")
+    rows = rollup_sql.fetched(connection, f"WITH edge AS ({source}) {' UNION ALL '.join(parts)}")
+    return rollup_cells.sorted_out(SIGNALS, dimensions, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeTable:
+    """The table `edge`, in which PostgreSQL puts signals together, and statements that read it.
+
+    It has them by some dimensions one by one, and by all texts but the symbol together, which have few values each.
+    """
+
+    dimensions: tuple[str, ...]
+
+    def source(self, where: str, *, factor: str) -> str:
+        """The table of the rows that meet a condition, all figures `factor` times."""
+        facts, keys = facts_of(SIGNALS, "postgresql"), self._keys()
+        made = {key: facts.values[name] for name, key in keys.items() if key == f"by_{name}"}
+        sets = ", ".join(f"({', '.join(keys[name] for name in group)})" for group in self._groups())
+        which = f"GROUPING({', '.join(keys.values())})" if keys else "0"
+        inner = f"{_numbers('postgresql')} WHERE {where} {Sql('postgresql').as_it_is}"
+        return (
+            f"SELECT {', '.join([*keys.values(), f'{which} AS which', *rollup_sql.named(_sums(factor))])} "
+            f"FROM (SELECT {', '.join(['*', *rollup_sql.named(made)])} FROM ({inner}) AS numbers) AS facts "
+            f"GROUP BY GROUPING SETS ({sets})"
+        )
+
+    def whole(self, key: str) -> list[str]:
+        """What reports say of all rows, as of a cell with the value `key`, and what they say of the whole only."""
+        split = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in SIGNALS.split_measures)
+        others = ", ".join(_OTHERS.get(name, f"CAST(sum({name}) AS BIGINT)") for name in SIGNALS.other_measures)
+        rows = f"FROM edge WHERE which = {self._which(self._groups()[-1])} HAVING sum(total) <> 0"
+        return [
+            f"SELECT '{ALL}', CAST({key} AS TEXT), {split} {rows}",
+            f"SELECT '{rollup_cells.OTHERS}', NULL, {others} {rows}",
+        ]
+
+    def values(self) -> list[str]:
+        """What reports say of the values of dimensions, which may come more than once."""
+        facts, names = facts_of(SIGNALS, "postgresql"), ", ".join(SIGNALS.split_measures)
+        return [
+            f"SELECT '{name}' AS dimension, {facts.values[name] if key != f'by_{name}' else key} AS value, {names} "
+            f"FROM edge WHERE which = {self._which(group)}{'' if name in TEXTS else f' AND {key} IS NOT NULL'}"
+            for group in self._groups()
+            for name, key in self._keys().items()
+            if name in group
+        ]
+
+    def _keys(self) -> dict[str, str]:
+        """The column for each dimension: one that is there already, where that says the same."""
+        there = {"closed_on": "closed_day"} | {name: name for name in TEXTS}
+        return {name: there.get(name, f"by_{name}") for name in self.dimensions}
+
+    def _groups(self) -> list[list[str]]:
+        """Dimensions that are put together, the last group has all rows."""
+        together = [name for name in self.dimensions if name in TEXTS and name != "symbol"]
+        return [*([name] for name in self.dimensions if name not in together), together]
+
+    def _which(self, group: Sequence[str]) -> int:
+        """How PostgreSQL names a group: a bit for each dimension that it is not of."""
+        return int("".join("01"[name not in group] for name in self.dimensions) or "0", 2)
+
+
+def _sums(factor: str) -> dict[str, str]:
+    """Figures of a group, of the types that cells have, as small ones are added up faster; squares are whole."""
+    measures, columns = facts_of(SIGNALS, "postgresql").measures, Base.metadata.tables[SIGNALS.cells].columns
+    sums = {
+        name: f"{factor} * CAST(sum({sql}) AS {columns[name].type.compile()})"
+        for name, sql in measures.items()
+        if name not in _OTHERS
+    }
+    return sums | {f"{name}_square": f"{factor} * ({_squares(f'{name}_amount')})" for name in ("pnl", "r")}
+
+
+def _squares(amount: str) -> str:
+    small, large = f"abs({amount}) <= {FITS}", f"abs({amount}) > {FITS}"
+    return (
+        f"coalesce(sum({amount} * {amount}) FILTER (WHERE {small}), 0) + "
+        f"coalesce(sum(CAST({amount} AS NUMERIC) * {amount}) FILTER (WHERE {large}), 0)"
+    )
+
+
+_OTHERS = {
+    f"{name}_square_{part}": f"CAST({function}(sum({name}_square), {amounts.SQUARE_BASE}) AS BIGINT)"
+    for name in ("pnl", "r")
+    for part, function in (("high", "div"), ("low", "mod"))
+}
+"""The parts of squares, out of sums of whole ones."""
 
 
 # SQLite
@@ -89,16 +176,17 @@ _SIGNS = sum(1 << begin + _FIELD_BITS - 1 for begin in _FIELDS.values())
 _NUMBERS = struct.Struct(f"<{len(_FIELDS)}q")
 
 
-def _by_fields(connection: Connection, edge: Edge, dimensions: tuple[str, ...]) -> Counted:
-    columns = _columns(connection, edge, dimensions)
+def _by_fields(connection: Connection, edge: Edge, dimensions: Sequence[str]) -> Sums:
+    columns = _columns(connection, edge, tuple(dimensions))
     kinds = list(zip(*(columns[name] for name in _KIND), strict=True))
     rows = _packed(columns, kinds)
-    total = _told(columns, Counter(kinds), sum(rows)) if rows else None
-    return total, {name: _split(columns[name], rows, is_text=name in TEXTS) for name in dimensions}
+    splits = {name: _split(columns[name], rows, is_text=name in TEXTS) for name in dimensions}
+    days = {edge.begin // LENGTH[Grain.DAY]: _unpacked(sum(rows))} if rows else {}
+    return Sums(days, splits, _others(columns, Counter(kinds)))
 
 
 def _columns(connection: Connection, edge: Edge, dimensions: tuple[str, ...]) -> Columns:
-    statement = f"{_columns_statement(dimensions)} WHERE {_between(edge, 'sqlite')})"
+    statement = f"{_columns_statement(dimensions)} WHERE {_between(edge, 'sqlite')}) AS numbers"
     found = rollup_sql.fetched(connection, statement)[0]
     return dict(zip((*_KIND, *_AMOUNTS, *dimensions), map(orjson.loads, found), strict=True))
 
@@ -109,8 +197,7 @@ def _columns_statement(dimensions: tuple[str, ...]) -> str:
     facts = facts_of(SIGNALS, "sqlite")
     values = (name if name in TEXTS else facts.values[name] for name in dimensions)
     asked = ", ".join(f"json_group_array({sql})" for sql in (*_KIND, *_AMOUNTS.values(), *values))
-    derived = (f"{sql} AS {name}" for name, sql in facts.derived.items() if name != "made")
-    return f"SELECT {asked} FROM (SELECT {', '.join([*facts.columns, *derived])} FROM {SIGNALS.source}"
+    return f"SELECT {asked} FROM ({_numbers('sqlite')}"
 
 
 def _packed(columns: Columns, kinds: list[tuple[str, int, int]]) -> list[int]:
@@ -128,7 +215,7 @@ def _amount_fields(found: list[int | None], one: int, begin: int) -> list[int]:
     return [0 if amount is None else one + (amount << begin) for amount in found]
 
 
-def _split(values: list[str | None], rows: list[int], *, is_text: bool) -> Split:
+def _split(values: list[str | None], rows: list[int], *, is_text: bool) -> dict[str, Told]:
     """The figures of rows by value; without one a text is a label all the same, and anything else no value."""
     sums: defaultdict[str | None, int] = defaultdict(int)
     for value, row in zip(values, rows, strict=True):
@@ -146,16 +233,16 @@ def _unpacked(row: int) -> Told:
     return _NUMBERS.unpack((row + _SIGNS ^ _SIGNS).to_bytes(_NUMBERS.size, "little"))
 
 
-def _told(columns: Columns, kinds: Counter[tuple[str, int, int]], together: int) -> Told:
-    """The figures of all rows: those of splits, and what only the whole is asked for."""
-    found = dict(zip(_FIELDS, _unpacked(together), strict=True))
-    for word in (Outcome.WIN, Outcome.LOSS, Outcome.BREAKEVEN, Outcome.UNFILLED):
-        numbers = {kind: n for kind, n in kinds.items() if kind[0] == word.value}
-        found[word.value.lower()] = sum(numbers.values())
-        found[f"ambiguous_{word.value.lower()}"] = sum(compress(numbers.values(), (kind[2] for kind in numbers)))
+def _others(columns: Columns, kinds: Counter[tuple[str, int, int]]) -> Told:
+    """What only the whole is asked for."""
+    found: Counter[str] = Counter()
+    for (outcome, _, is_ambiguous), n in kinds.items():
+        name = str(outcome).lower()
+        found[name] += n
+        found[f"ambiguous_{name}"] += n * bool(is_ambiguous)
     for name in ("pnl", "r"):
-        found |= _gains(name, Counter(columns[name]))
-    return tuple(map(found.__getitem__, rollup_cells.told(SIGNALS)))
+        found.update(_gains(name, Counter(columns[name])))
+    return tuple(map(found.__getitem__, SIGNALS.other_measures))
 
 
 def _gains(name: str, known: Counter[int | None]) -> dict[str, int]:

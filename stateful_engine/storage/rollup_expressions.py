@@ -54,7 +54,7 @@ class Sql:
         """The day of a time, since the epoch: sooner worked out than the moment."""
         if self._is_sqlite:
             return f"CAST(julianday(substr({column}, 1, 10)) - 2440587.5 AS INTEGER)"
-        return f"(CAST({column} AT TIME ZONE 'UTC' AS DATE) - DATE '1970-01-01')"
+        return f"CAST(date_part('day', {column} - TIMESTAMPTZ '1970-01-01 00:00:00+00') AS INTEGER)"
 
     def literal(self, moment: int) -> str:
         """A moment as it is compared with a column of times."""
@@ -171,11 +171,11 @@ def _results(name: str) -> Expressions:
 
 def _square(amount: str, part: str, of_large: str) -> str:
     """A part of a square; those that exceed 64 bits are put together from halves of the amount."""
-    fits = f"{amount} BETWEEN -{_FITS} AND {_FITS}"
+    fits = f"{amount} BETWEEN -{FITS} AND {FITS}"
     return f"CASE WHEN {fits} THEN {amount} * {amount} {part} ELSE coalesce({of_large}, 0) END"
 
 
-_FITS = 3_000_000_000
+FITS = 3_000_000_000
 """Amounts up to this have squares of 63 bits."""
 
 

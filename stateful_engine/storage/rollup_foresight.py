@@ -19,11 +19,12 @@ from sqlalchemy.exc import DBAPIError
 
 from stateful_engine.domain.periods import STRIDE, Cover, Edge, Grain, Span, period_of
 from stateful_engine.storage import copying, faults, rollup_cells, rollup_marks
-from stateful_engine.storage.rollup_cells import Told
+from stateful_engine.storage.rollup_cells import Sums
+from stateful_engine.storage.rollup_edges import EdgeTable
 from stateful_engine.storage.rollup_expressions import Sql
 from stateful_engine.storage.rollup_marks import Mark, State
-from stateful_engine.storage.rollup_measures import FAMILIES, Family
-from stateful_engine.storage.rollup_sql import numbers_statement, schema_prefix, splits_of_numbers, total_of_numbers
+from stateful_engine.storage.rollup_measures import FAMILIES, SIGNALS, Family
+from stateful_engine.storage.rollup_sql import schema_prefix
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -48,13 +49,10 @@ _unfit: WeakSet[Database] = WeakSet()
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a question has found: how the table stands, and what days and splits amount to."""
+    """What a question has found: how the table stands, and what the window amounts to."""
 
     state: State
-    """How the table stands."""
-
-    days: dict[int, Told]
-    splits: dict[str, dict[str, Told]]
+    sums: Sums
 
 
 def remember(database: Database, family: Family, mark: Mark | None) -> None:
@@ -66,9 +64,9 @@ def remember(database: Database, family: Family, mark: Mark | None) -> None:
 def expected(database: Database, family: Family) -> Mark | None:
     """How current they may still be; None where nobody knows, or reports have to be read step by step.
 
-    Nothing is prepared on the connections of a host.
+    Reports on signals alone are asked for often enough. Nothing is prepared on the connections of a host.
     """
-    if not database.own or database in _unfit or not copying.is_possible(database.engine):
+    if family is not SIGNALS or not database.own or database in _unfit or not copying.is_possible(database.engine):
         return None
     return _last.get(database, {}).get(family.source)
 
@@ -127,25 +125,26 @@ class Question:
                 state = rollup_marks.state_of(row[2:])
             else:
                 cells.append(row)
-        return Found(state, *rollup_cells.sorted_out(self.family, self.dimensions, cells))
+        return Found(state, rollup_cells.sorted_out(self.family, self.dimensions, cells))
 
 
 @lru_cache(maxsize=16)
 def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> tuple[str, str]:
     """The statement, and what its name begins with: behind a pooler, two that differ must never share a name."""
     family = FAMILIES[source]
-    told = rollup_cells.told(family)
-    state = rollup_marks.state_statement(family, "postgresql", more=", NULL" * (len(told) - 6))
-    edge = splits_of_numbers(family, dimensions, "$9")
+    days = " UNION ALL ".join(
+        rollup_cells.days_source(family, condition) for condition in ("period BETWEEN $1 AND $2", "period = ANY($3)")
+    )
+    edge = EdgeTable(dimensions)
+    state = rollup_marks.state_statement(family, "postgresql", more=rollup_cells.padding(family, 6))
     parts = (
-        rollup_cells.days_statement(family, "period BETWEEN $1 AND $2"),
-        rollup_cells.days_statement(family, "period = ANY($3)"),
-        total_of_numbers(family, told, "$8", "$9"),
-        rollup_cells.splits_statement(family, dimensions, "period = ANY($4)", "period = ANY($5)", edge),
+        *rollup_cells.days_statements(family),
+        *edge.whole("$8"),
+        rollup_cells.splits_statement(family, dimensions, "period = ANY($4)", ["period = ANY($5)"], edge.values()),
         f"SELECT '{_STATE}', NULL, {state.removeprefix('SELECT ')}",
     )
-    numbers = numbers_statement(family, "created_at >= $6 AND created_at < $7")
-    statement = f"WITH numbers AS MATERIALIZED ({numbers}) {' UNION ALL '.join(parts)}".replace("{schema}", schema)
+    rows = edge.source("created_at >= $6 AND created_at < $7", factor="$9")
+    statement = f"WITH days AS ({days}), edge AS ({rows}) {' UNION ALL '.join(parts)}".replace("{schema}", schema)
     return statement, f"stateful_engine_{sha256(statement.encode()).hexdigest()[:16]}"
 
 

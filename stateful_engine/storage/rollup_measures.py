@@ -68,6 +68,11 @@ class Family:
     sets: Mapping[str, str]
     """Kinds of sets by the column that names their members."""
 
+    @property
+    def other_measures(self) -> tuple[str, ...]:
+        """What reports say of a whole window only."""
+        return tuple(name for name in self.measures if name not in self.split_measures)
+
 
 def _signal_facts(rows: Columns, wanted: Collection[str]) -> Facts:
     outcomes = [str(outcome or _PENDING) for outcome in rows("outcome")]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice, repeat
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +23,7 @@ from stateful_engine.storage import (
     rollup_sql,
     rollup_upkeep,
 )
-from stateful_engine.storage.rollup_cells import Figures, Told
+from stateful_engine.storage.rollup_cells import Figures, Sums, Told
 from stateful_engine.storage.rollup_marks import Mark, State
 from stateful_engine.storage.rollup_measures import Family
 from stateful_engine.storage.rollup_sql import Where
@@ -85,24 +86,21 @@ class View:
 
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
         fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
-        days, splits = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, whole=coarse)
+        sums = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, whole=coarse)
         for edge in coarse.edges:
-            total, of_edge = rollup_edges.counted(self.connection, self.family, edge, dimensions)
-            if total is not None:
-                rollup_cells.add_to(days, edge.begin // LENGTH[Grain.DAY], total, edge.sign)
-            for dimension, split in of_edge.items():
-                for value, found in split.items():
-                    rollup_cells.add_to(splits[dimension], value, found, edge.sign)
-        return self.put_together(days, splits)
+            sums.add(rollup_edges.counted(self.connection, self.family, edge, dimensions), edge.sign)
+        return self.put_together(sums)
 
-    def put_together(self, days: dict[int, Told], splits: dict[str, dict[str, Told]]) -> Answer:
-        """The answer, from figures by day and by dimension and value."""
-        told, of_values = rollup_cells.told(self.family), self.family.split_measures
-        return self._answer(_named(days, told), {name: _named(split, of_values) for name, split in splits.items()})
-
-    def _answer(self, days: dict[int, Figures], splits: dict[str, Split]) -> Answer:
-        total = {name: sum([found[name] for found in days.values()]) for name in self.family.measures}
-        return Answer(total, days, splits)
+    def put_together(self, sums: Sums) -> Answer:
+        """The answer, from what the window amounts to."""
+        names = self.family.split_measures
+        of_days = map(sum, zip(*sums.days.values(), strict=True)) if sums.days else repeat(0)
+        total = dict(
+            zip((*names, *self.family.other_measures), (*islice(of_days, len(names)), *sums.others), strict=True)
+        )
+        return Answer(
+            total, _named(sums.days, names), {name: _named(split, names) for name, split in sums.splits.items()}
+        )
 
     def from_rows(self, window: Window, dimensions: tuple[str, ...], only: Where = ("1 = 1", {})) -> Answer:
         """The same, read from the rows alone."""
@@ -114,8 +112,8 @@ class View:
                 days[int(value)] = found
             else:
                 splits.setdefault(dimension, {})[value] = found
-        in_order = {day: days[day] for day in sorted(days)}
-        return self._answer(in_order, {name: self._shown(split) for name, split in splits.items()})
+        total = {name: sum([found[name] for found in days.values()]) for name in self.family.measures}
+        return Answer(total, self._shown(days), {name: self._shown(split) for name, split in splits.items()})
 
     def count_distinct(self, window: Window, column: str, only: Where | None = None) -> int:
         """How many different people or conversations the rows of a window name in `column`."""
@@ -132,9 +130,9 @@ class View:
         covered = self._cover(window, Grain.HOUR)
         hours = rollup_cells.read_hours_of_week(self.connection, self.family, covered.spans)
         for edge in covered.edges:
-            total, _ = rollup_edges.counted(self.connection, self.family, edge, ())
-            if total is not None:
-                rollup_cells.add_to(hours, (edge.begin // LENGTH[Grain.HOUR] + 72) % 168, total, edge.sign)
+            hour = (edge.begin // LENGTH[Grain.HOUR] + 72) % 168
+            for figures in rollup_edges.counted(self.connection, self.family, edge, ()).days.values():
+                rollup_cells.add_to(hours, hour, figures, edge.sign)
         return _named(hours, self.family.split_measures)
 
     def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
@@ -256,7 +254,7 @@ def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen
     seen = _view(connection, (family,), {family.source: found.state})
     if seen.mark.sealed != mark.sealed or seen.mark.forgotten != mark.forgotten or not seen.is_open(foreseen.window):
         return seen
-    answer = seen.put_together(found.days, found.splits)
+    answer = seen.put_together(found.sums)
     return _having_read(seen, foreseen.window, foreseen.dimensions, None, answer)
 
 
@@ -294,4 +292,4 @@ def _cover(window: Window, coarsest: Grain, mark: Mark, *, is_open: bool, finest
 def _named(cells: Mapping[K, Told], names: Sequence[str]) -> dict[K, Figures]:
     """The keys that have rows, in order, each with its figures by name."""
     total = names.index("total")
-    return {key: dict(zip(names, cells[key], strict=False)) for key in sorted(cells) if cells[key][total]}
+    return {key: dict(zip(names, cells[key], strict=True)) for key in sorted(cells) if cells[key][total]}

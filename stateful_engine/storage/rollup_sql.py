@@ -14,7 +14,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 
 from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.periods import LENGTH, STRIDE, Grain
-from stateful_engine.storage.base import Base, UtcDateTime
+from stateful_engine.storage.base import UtcDateTime
 from stateful_engine.storage.copying import driver_errors
 from stateful_engine.storage.rollup_expressions import Sql, facts_of
 from stateful_engine.storage.rollup_measures import ALL, FAMILIES, Family
@@ -55,45 +55,6 @@ def ends(connection: Connection, family: Family) -> tuple[int, int]:
         inner = f"SELECT {which}(created_at) AS at FROM {{schema}}{family.source}"
         found.append(run(connection, f"SELECT {moment_sql(connection, 'n.at')} FROM ({inner}) AS n").scalar() or 0)
     return found[0], found[1]
-
-
-def numbers_statement(family: Family, where: str) -> str:
-    """Rows of PostgreSQL with what their figures are made of: the table `numbers` of the two functions below."""
-    facts = facts_of(family, "postgresql")
-    derived = {name: sql for name, sql in facts.derived.items() if name != "made"}
-    return f"SELECT {', '.join([*facts.columns, *_named(derived)])} FROM {{schema}}{family.source} WHERE {where}"
-
-
-def total_of_numbers(family: Family, measures: Iterable[str], key: str, factor: str) -> str:
-    """What all rows amount to, `factor` times, as a cell of the period `key`; nothing when there are none."""
-    facts = facts_of(family, "postgresql")
-    sums = _times(family, {name: facts.measures[name] for name in measures}, factor)
-    return f"SELECT '{ALL}', CAST({key} AS TEXT), {sums} FROM numbers HAVING count(*) > 0"
-
-
-def splits_of_numbers(family: Family, dimensions: Sequence[str], factor: str) -> str:
-    """What reports say of the values of dimensions, `factor` times, in one pass over the rows."""
-    facts = facts_of(family, "postgresql")
-    measures = {name: facts.measures[name] for name in family.split_measures}
-    columns = [f"by_{name}" for name in dimensions]
-    values = dict(zip(columns, map(facts.values.__getitem__, dimensions), strict=True))
-    every = 2 ** len(columns) - 1
-    which = " ".join(
-        f"WHEN {every - 2 ** (len(columns) - 1 - index)} THEN '{name}'" for index, name in enumerate(dimensions)
-    )
-    together = ", ".join(columns)
-    return (
-        f"SELECT CASE GROUPING({together}) {which} END, coalesce({together}), "
-        f"{_times(family, {name: name for name in measures}, factor)} "
-        f"FROM (SELECT {', '.join(_named(measures | values))} FROM numbers) AS facts "
-        f"GROUP BY GROUPING SETS (({'), ('.join(columns)})) HAVING coalesce({together}) IS NOT NULL"
-    )
-
-
-def _times(family: Family, measures: Mapping[str, str], factor: str) -> str:
-    """Sums of figures, `factor` times, of the types that cells have: small ones are added up faster."""
-    columns = Base.metadata.tables[family.cells].columns
-    return ", ".join(f"{factor} * CAST(sum({sql}) AS {columns[name].type.compile()})" for name, sql in measures.items())
 
 
 def cells_statement(connection: Connection, family: Family, where: Where) -> str:
@@ -173,9 +134,9 @@ def schema_prefix(connection: Connection) -> str:
 def _cells(family_name: str, dimensions: tuple[str, ...], dialect: str, where: str, *, by_hour: bool) -> str:
     family = FAMILIES[family_name]
     facts = facts_of(family, dialect)
-    inner = ", ".join([*facts.columns, *_named(facts.derived)])
+    inner = ", ".join([*facts.columns, *named(facts.derived)])
     values = {f"by_{name}": facts.values[name] for name in dimensions if name != ALL}
-    outer = _named(facts.measures) + _named(values)
+    outer = named(facts.measures) + named(values)
     if by_hour:
         outer.append(f"{Grain.HOUR * STRIDE} + made / {LENGTH[Grain.HOUR]} AS period")
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in family.measures)
@@ -186,7 +147,8 @@ def _cells(family_name: str, dimensions: tuple[str, ...], dialect: str, where: s
     )
 
 
-def _named(expressions: Mapping[str, str]) -> list[str]:
+def named(expressions: Mapping[str, str]) -> list[str]:
+    """Expressions as a SELECT has them."""
     return [f"{expression} AS {name}" for name, expression in expressions.items()]
 
 
