@@ -12,6 +12,7 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -124,7 +125,7 @@ class EdgeTable:
         return {name: there.get(name, f"by_{name}") for name in self.dimensions}
 
     def _groups(self) -> list[list[str]]:
-        """Dimensions that are put together, the last group has all rows."""
+        """Dimensions that are put together, the last group has all rows; it may be of no dimension."""
         together = [name for name in self.dimensions if name in TEXTS and name != "symbol"]
         return [*([name] for name in self.dimensions if name not in together), together]
 
@@ -168,64 +169,72 @@ _KIND = ("outcome", "is_executed", "ambiguous")
 _AMOUNTS = {"confidence": "confidence_amount", "pnl": "pnl_amount", "r": "r_amount"}
 """Amounts in millionths by measure, those of results of closed signals only."""
 
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
+
 _FIELD_BITS = 64
 _FIELDS = {name: _FIELD_BITS * index for index, name in enumerate(SIGNALS.split_measures)}
 """Where the field of a measure begins."""
 
-_SIGNS = sum(1 << begin + _FIELD_BITS - 1 for begin in _FIELDS.values())
+_ONE = {name: 1 << begin for name, begin in _FIELDS.items()}
+_SIGNS = sum(one << _FIELD_BITS - 1 for one in _ONE.values())
 _NUMBERS = struct.Struct(f"<{len(_FIELDS)}q")
 
 
 def _by_fields(connection: Connection, edge: Edge, dimensions: Sequence[str]) -> Sums:
     columns = _columns(connection, edge, tuple(dimensions))
-    kinds = list(zip(*(columns[name] for name in _KIND), strict=True))
-    rows = _packed(columns, kinds)
-    splits = {name: _split(columns[name], rows, is_text=name in TEXTS) for name in dimensions}
+    rows = _packed(columns)
+    splits = {name: _split(name, columns[name], rows) for name in dimensions}
     days = {edge.begin // LENGTH[Grain.DAY]: _unpacked(sum(rows))} if rows else {}
-    return Sums(days, splits, _others(columns, Counter(kinds)))
+    return Sums(days, splits, _others(columns))
 
 
 def _columns(connection: Connection, edge: Edge, dimensions: tuple[str, ...]) -> Columns:
     statement = f"{_columns_statement(dimensions)} WHERE {_between(edge, 'sqlite')}) AS numbers"
     found = rollup_sql.fetched(connection, statement)[0]
-    return dict(zip((*_KIND, *_AMOUNTS, *dimensions), map(orjson.loads, found), strict=True))
+    return dict(zip((*_KIND, *_AMOUNTS.values(), *dimensions), map(orjson.loads, found), strict=True))
 
 
 @lru_cache(maxsize=64)
 def _columns_statement(dimensions: tuple[str, ...]) -> str:
-    """Asks for columns, up to the condition on rows. Texts come as they are: each that differs is made a label once."""
-    facts = facts_of(SIGNALS, "sqlite")
-    values = (name if name in TEXTS else facts.values[name] for name in dimensions)
-    asked = ", ".join(f"json_group_array({sql})" for sql in (*_KIND, *_AMOUNTS.values(), *values))
-    return f"SELECT {asked} FROM ({_numbers('sqlite')}"
+    """Asks for columns, up to the condition on rows. What is soon made of few different texts is made of them later."""
+    values = facts_of(SIGNALS, "sqlite").values | {name: name for name in TEXTS} | {"closed_on": "closed_day"}
+    asked = (*_KIND, *_AMOUNTS.values(), *map(values.__getitem__, dimensions))
+    return f"SELECT {', '.join(f'json_group_array({sql})' for sql in asked)} FROM ({_numbers('sqlite')}"
 
 
-def _packed(columns: Columns, kinds: list[tuple[str, int, int]]) -> list[int]:
+def _packed(columns: Columns) -> list[int]:
     """What each row counts for."""
-    ones = {name: 1 << begin for name, begin in _FIELDS.items()}
-    of_kind = {
-        kind: ones["total"] + ones["executed"] * bool(kind[1]) + ones.get(str(kind[0]).lower(), 0)
-        for kind in set(kinds)
-    }
-    known = (_amount_fields(columns[name], ones[f"{name}_n"], _FIELDS[name]) for name in _AMOUNTS)
-    return [a + b + c + d for a, b, c, d in zip(map(of_kind.__getitem__, kinds), *known, strict=True)]
+    ends = {outcome: _ONE["total"] + _END.get(outcome, 0) for outcome in set(columns["outcome"])}
+    parts = [map(ends.__getitem__, columns["outcome"]), map((0, _ONE["executed"]).__getitem__, columns["is_executed"])]
+    found = (_amount_fields(columns[key], _ONE[f"{name}_n"], _FIELDS[name]) for name, key in _AMOUNTS.items())
+    return [a + b + c + d + e for a, b, c, d, e in zip(*parts, *found, strict=True)]
+
+
+_END = {"WIN": _ONE["win"], "LOSS": _ONE["loss"]}
 
 
 def _amount_fields(found: list[int | None], one: int, begin: int) -> list[int]:
     return [0 if amount is None else one + (amount << begin) for amount in found]
 
 
-def _split(values: list[str | None], rows: list[int], *, is_text: bool) -> dict[str, Told]:
-    """The figures of rows by value; without one a text is a label all the same, and anything else no value."""
+def _split(dimension: str, values: list[str | None], rows: list[int]) -> dict[str, Told]:
+    """The figures of rows by value; rows without one are left out."""
     sums: defaultdict[str | None, int] = defaultdict(int)
     for value, row in zip(values, rows, strict=True):
         sums[value] += row
-    if not is_text:
-        return {value: _unpacked(row) for value, row in sums.items() if value is not None}
-    labels: defaultdict[str, int] = defaultdict(int)
+    named: defaultdict[str | None, int] = defaultdict(int)
     for value, row in sums.items():
-        labels[label(value)] += row
-    return {value: _unpacked(row) for value, row in labels.items()}
+        named[_value(dimension, value)] += row
+    return {value: _unpacked(row) for value, row in named.items() if value is not None}
+
+
+def _value(dimension: str, found: str | None) -> str | None:
+    """The value of a dimension, out of what was asked for."""
+    if dimension in TEXTS:
+        return label(found)
+    if dimension == "closed_on" and found is not None:
+        return str(date.fromisoformat(found).toordinal() - _EPOCH_DAY)
+    return found
 
 
 def _unpacked(row: int) -> Told:
@@ -233,15 +242,14 @@ def _unpacked(row: int) -> Told:
     return _NUMBERS.unpack((row + _SIGNS ^ _SIGNS).to_bytes(_NUMBERS.size, "little"))
 
 
-def _others(columns: Columns, kinds: Counter[tuple[str, int, int]]) -> Told:
+def _others(columns: Columns) -> Told:
     """What only the whole is asked for."""
     found: Counter[str] = Counter()
-    for (outcome, _, is_ambiguous), n in kinds.items():
-        name = str(outcome).lower()
-        found[name] += n
-        found[f"ambiguous_{name}"] += n * bool(is_ambiguous)
+    for (outcome, is_ambiguous), n in Counter(zip(columns["outcome"], columns["ambiguous"], strict=True)).items():
+        found[outcome.lower()] += n
+        found[f"ambiguous_{outcome.lower()}"] += n * bool(is_ambiguous)
     for name in ("pnl", "r"):
-        found.update(_gains(name, Counter(columns[name])))
+        found.update(_gains(name, Counter(columns[_AMOUNTS[name]])))
     return tuple(map(found.__getitem__, SIGNALS.other_measures))
 
 

@@ -51,10 +51,15 @@ class Sql:
         return f"CAST(extract(epoch FROM {column}) * 1000000 AS BIGINT)"
 
     def day(self, column: str) -> str:
-        """The day of a time, since the epoch: sooner worked out than the moment."""
+        """The day of a time, in whichever form is worked out soonest; `day_text` says which since the epoch it is."""
         if self._is_sqlite:
-            return f"CAST(julianday(substr({column}, 1, 10)) - 2440587.5 AS INTEGER)"
+            return f"substr({column}, 1, 10)"
         return f"CAST(date_part('day', {column} - TIMESTAMPTZ '1970-01-01 00:00:00+00') AS INTEGER)"
+
+    def day_text(self, day: str) -> str:
+        if self._is_sqlite:
+            day = f"CAST(julianday({day}) - 2440587.5 AS INTEGER)"
+        return f"CAST({day} AS TEXT)"
 
     def literal(self, moment: int) -> str:
         """A moment as it is compared with a column of times."""
@@ -133,8 +138,8 @@ def _signal_facts(sql: Sql) -> Facts:
             "confidence": confidence_bin("confidence_amount"),
             "executed": "CASE WHEN is_executed THEN '1' ELSE '0' END",
             "pair": f"{labels['symbol']} || {mark} || {labels['timeframe']}",
-            "closed_on": "CAST(closed_day AS TEXT)",
-            "executed_on": "CASE WHEN is_executed THEN CAST(closed_day AS TEXT) END",
+            "closed_on": sql.day_text("closed_day"),
+            "executed_on": f"CASE WHEN is_executed THEN {sql.day_text('closed_day')} END",
             "r_bin": f"CASE WHEN r_amount IS NOT NULL THEN {_r_bin('r_amount')} END",
             "forecast": (
                 f"CASE WHEN outcome IN ('WIN', 'LOSS') AND confidence_amount BETWEEN 0 AND {100 * amounts.MICRO} THEN "
