@@ -9,6 +9,7 @@ from typing import Any
 import click
 from flask.cli import AppGroup
 
+from stateful_engine.cli.speaking import counted
 from stateful_engine.errors import StatefulEngineError
 from stateful_engine.services.experiments import Experiments
 
@@ -96,7 +97,7 @@ def results(name: str, as_json: bool, candles: Path | None) -> None:
     for arm, figures in found["arms"].items():
         metric = figures["metrics"]["expectancy_r"]
         mean = "unknown" if metric["mean"] is None else f"{metric['mean']:+.3f} R"
-        click.echo(f"  {arm}: {figures['signals']} signals, expectancy {mean} (n {metric['n']})")
+        click.echo(f"  {arm}: {counted(figures['signals'], 'signal')}, expectancy {mean} (n {metric['n']})")
 
 
 @ab.command("keep")

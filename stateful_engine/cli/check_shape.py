@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from stateful_engine.cli.speaking import counted
 from stateful_engine.domain.extraction import Extraction, extract
 from stateful_engine.domain.mapping import value_at
 
@@ -37,7 +38,7 @@ def _leads_somewhere(body: Any, path: str, listing: str) -> bool:
 
 
 def _explain(found: Extraction) -> None:
-    click.echo(f"{len(found.signals)} signal(s)", err=True)
+    click.echo(counted(len(found.signals), "signal"), err=True)
     for note in found.notes:
         click.echo(f"  {note.pointer or '/'}: {note.reason}", err=True)
     if not found.recognised:

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
+from stateful_engine.cli.speaking import counted
 from stateful_engine.errors import StatefulEngineError, StorageUnavailableError
 from stateful_engine.globals import current_runtime
 from stateful_engine.services.webhooks import Webhooks
@@ -121,7 +122,7 @@ def _stream() -> Finding:
     lag = runtime.recorder.status().stream_lag
     if lag is None:
         return Finding("stream", False, "away: check STATEFUL_STREAM_URL and the server")
-    return Finding("stream", True, f"{lag} records wait for `flask stateful worker`")
+    return Finding("stream", True, f"{counted(lag, 'record waits', 'records wait')} for `flask stateful worker`")
 
 
 def _spool() -> Finding:
@@ -150,7 +151,8 @@ def _webhooks() -> Finding:
     waiting, resting = sum(one["pending"] for one in found), sum(one["disabled_at"] is not None for one in found)
     if not found:
         return Finding("webhooks", None, "none")
-    detail = f"{len(found)}, {resting} disabled; {waiting} messages wait for `flask stateful webhooks deliver`"
+    told = f"{counted(waiting, 'message waits', 'messages wait')} for `flask stateful webhooks deliver`"
+    detail = f"{len(found)}, {resting} disabled; {told}"
     return Finding("webhooks", resting == 0, detail)
 
 

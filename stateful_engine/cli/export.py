@@ -10,6 +10,7 @@ from typing import Any
 import click
 from flask.cli import with_appcontext
 
+from stateful_engine.cli.speaking import counted
 from stateful_engine.domain import clock
 from stateful_engine.errors import StatefulEngineError
 from stateful_engine.services.export import ExportOptions
@@ -94,9 +95,9 @@ def _write(kind: str, output: Path, **options: Any) -> dict[str, Any]:
 
 def _show(manifest: Mapping[str, Any], output: Path) -> None:
     for file in manifest["files"]:
-        click.echo(f"{file['rows']:>10} rows  {file['sha256'][:12]}  {output / file['name']}")
+        click.echo(f"{counted(file['rows'], 'row'):>15}  {file['sha256'][:12]}  {output / file['name']}")
     for reason, count in manifest["left_out"].items():
-        click.echo(f"{count:>10} rows  left out: {reason}")
+        click.echo(f"{counted(count, 'row'):>15}  left out: {reason}")
     click.echo(f"manifest: {output / (manifest['kind'] + '-manifest.json')}")
 
 

@@ -9,6 +9,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from stateful_engine.cli.speaking import counted
 from stateful_engine.errors import StatefulEngineError
 
 
@@ -38,7 +39,7 @@ def _check(file: TextIO) -> None:
     for problem in problems:
         click.echo(str(problem))
     if problems:
-        raise click.ClickException(f"{len(problems)} problem(s): ChatGPT Actions would not take this document")
+        raise click.ClickException(f"{counted(len(problems), 'problem')}: ChatGPT Actions would not take this document")
     click.echo("ok: ChatGPT Actions can import this document")
 
 

@@ -1,4 +1,4 @@
-"""How commands tell of our errors: by their message, which ends in the remedy, instead of a traceback."""
+"""How commands speak: of our errors by their message, which ends in the remedy, and of one record as of one."""
 
 from __future__ import annotations
 
@@ -17,3 +17,8 @@ def speaking() -> Iterator[None]:
         yield
     except StatefulEngineError as error:
         raise click.ClickException(error.message) from None
+
+
+def counted(number: int, what: str, more: str | None = None) -> str:
+    """`1 record`, `2 records`; `more` is the plural where that is not the word with an s."""
+    return f"{number} {what if number == 1 else more or what + 's'}"

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
+from stateful_engine.cli.speaking import counted
 from stateful_engine.domain import clock
 from stateful_engine.globals import current_runtime
 from stateful_engine.recording.inspection import SegmentReport, survey
@@ -23,11 +24,11 @@ def status() -> None:
     reports = list(survey(folder))
     for report in reports:
         click.echo(f"  {_described(report)}")
-    click.echo(f"pending     {sum(report.pending_records for report in reports)} records")
-    click.echo(f"            {sum(report.pending_bytes for report in reports)} bytes")
+    click.echo(f"pending     {counted(sum(report.pending_records for report in reports), 'record')}")
+    click.echo(f"            {counted(sum(report.pending_bytes for report in reports), 'byte')}")
     click.echo(f"oldest      {_oldest(reports)}")
     reasons = Rejects(folder).reasons()
-    click.echo(f"rejected    {sum(reasons.values())} records")
+    click.echo(f"rejected    {counted(sum(reasons.values()), 'record')}")
     for reason, count in sorted(reasons.items()):
         click.echo(f"  {count} x {reason}")
     if reasons:
@@ -46,7 +47,7 @@ def drain(timeout: float) -> None:
     done = runtime.recorder.drain(timeout)
     runtime.recorder.close(0)
     left = _waiting(runtime.settings.spool_dir)
-    click.echo(f"stored {before - left} records, {left} left")
+    click.echo(f"stored {counted(before - left, 'record')}, {left} left")
     if not done or left:
         raise click.ClickException(
             "the spool is not empty; see whether the database (or the stream) answers: `flask stateful doctor`"
@@ -61,7 +62,7 @@ def retry_rejected(timeout: float) -> None:
     count = runtime.recorder.retry_rejected()
     done = runtime.recorder.flush(timeout)
     again = Rejects(runtime.settings.spool_dir).count()
-    click.echo(f"tried {count} records again, {again} are still refused")
+    click.echo(f"tried {counted(count, 'record')} again, {counted(again, 'is', 'are')} still refused")
     if not done:
         raise click.ClickException("the database did not take them in time; they wait in the spool")
 
@@ -76,7 +77,8 @@ def _described(report: SegmentReport) -> str:
     if not report.readable:
         return f"{report.name}  {owner}, of another version of stateful_engine: upgrade to read it"
     damaged = f", {report.damaged} damaged" if report.damaged else ""
-    return f"{report.name}  {owner}, {report.pending_records} records, {report.pending_bytes} bytes{damaged}"
+    waiting = f"{counted(report.pending_records, 'record')}, {counted(report.pending_bytes, 'byte')}"
+    return f"{report.name}  {owner}, {waiting}{damaged}"
 
 
 def _oldest(reports: list[SegmentReport]) -> str:

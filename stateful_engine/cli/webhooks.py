@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
-from stateful_engine.cli.speaking import speaking
+from stateful_engine.cli.speaking import counted, speaking
 from stateful_engine.cli.stopping import stop_on_signals
 from stateful_engine.domain.vocabulary import WebhookEvent
 from stateful_engine.errors import StorageUnavailableError
@@ -97,7 +97,7 @@ def deliver(once: bool) -> None:
             if once:
                 break
             stop.wait(EVERY_SECONDS)
-    click.echo(f"delivered {told} messages, {failed} attempts failed")
+    click.echo(f"delivered {counted(told, 'message')}, {counted(failed, 'attempt')} failed")
 
 
 def _webhooks() -> Webhooks:

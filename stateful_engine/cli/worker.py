@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from flask.cli import with_appcontext
 
+from stateful_engine.cli.speaking import counted
 from stateful_engine.cli.stopping import stop_on_signals
 from stateful_engine.errors import StatefulEngineError
 from stateful_engine.globals import current_runtime
@@ -29,4 +30,4 @@ def worker(until_empty: bool) -> None:
         click.echo(f"worker {bringer.consumer} is waiting for records")
         bringer.run(stop, until_empty=until_empty)
     runtime.close()
-    click.echo(f"stored {bringer.stored_entries} records")
+    click.echo(f"stored {counted(bringer.stored_entries, 'record')}")

@@ -29,7 +29,7 @@ def run(app: Flask, *arguments: str) -> Any:
 def test_a_mapping_that_fits_yields_the_signals_and_no_complaint(app: Flask, body: str) -> None:
     done = run(app, body, *MAPPING)
     assert [signal["symbol"] for signal in json.loads(done.stdout)] == ["BTCUSDT", "ETHUSDT"]
-    assert done.stderr == "2 signal(s)\n"
+    assert done.stderr == "2 signals\n"
 
 
 def test_a_path_that_leads_nowhere_is_named_with_its_field(app: Flask, body: str) -> None:

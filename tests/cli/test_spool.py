@@ -71,7 +71,7 @@ def test_the_status_names_what_a_dead_process_left_behind(
 def test_the_status_tells_files_in_use_from_others(runner: FlaskCliRunner, runtime: Runtime) -> None:
     other = Recorder(Database(NOBODY), runtime.settings, Guard())
     other.record(signals("sig_a"))
-    assert "in use, 1 records" in run(runner, "status")
+    assert "in use, 1 record," in run(runner, "status")
     other.close(1.0)
 
 
@@ -109,8 +109,8 @@ def test_rejected_records_are_shown_with_their_reasons_and_can_be_tried_again(
         runtime.recorder.record(each)
     runtime.recorder.flush()
     shown = run(runner, "status")
-    assert "rejected    1 records" in shown
+    assert "rejected    1 record\n" in shown
     assert "IntegrityError" in shown
     assert "retry-rejected" in shown
-    assert "tried 1 records again, 1 are still refused" in run(runner, "retry-rejected")
-    assert "rejected    1 records" in run(runner, "status")
+    assert "tried 1 record again, 1 is still refused" in run(runner, "retry-rejected")
+    assert "rejected    1 record\n" in run(runner, "status")

@@ -53,7 +53,7 @@ def test_an_endpoint_is_added_listed_served_and_removed(app: Flask, client: Flas
     endpoint_id = described.split()[1].rstrip(",")
     track(client)
     assert "1 waiting" in run(app, "list")
-    assert "delivered 1 messages, 0 attempts failed" in run(app, "deliver", "--once")
+    assert "delivered 1 message, 0 attempts failed" in run(app, "deliver", "--once")
     Webhook(secret).verify(receiver.bodies[0], receiver.headers[0])
     listed = run(app, "list")
     assert endpoint_id in listed
@@ -69,7 +69,7 @@ def test_the_doctor_tells_what_waits(app: Flask, client: FlaskClient, receiver: 
     run(app, "add", receiver.url, "--event", "signal.created")
     track(client)
     shown = app.test_cli_runner().invoke(args=["stateful", "doctor"]).output
-    assert "1, 0 disabled; 1 messages wait" in shown
+    assert "1, 0 disabled; 1 message waits" in shown
 
 
 def test_an_address_that_is_not_allowed_is_refused_with_the_remedy(make_app: Any) -> None:
@@ -81,7 +81,7 @@ def test_the_deliverer_works_until_it_is_told_to_stop(app: Flask, client: FlaskC
     track(client)
     thread = threading.Thread(target=_stop_after_the_first, args=(receiver,))
     thread.start()
-    assert "delivered 1 messages" in run(app, "deliver")
+    assert "delivered 1 message" in run(app, "deliver")
     thread.join(timeout=20)
 
 

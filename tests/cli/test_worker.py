@@ -105,4 +105,4 @@ def test_sigterm_ends_it_in_order(
             process.kill()
             process.communicate()
     assert process.returncode == 0
-    assert "stored 1 records" in rest
+    assert "stored 1 record" in rest
