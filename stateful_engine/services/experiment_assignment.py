@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,8 @@ from stateful_engine.storage import experiments
 
 CONTROL = "A"
 
-_guard = Guard()
+_alone = Guard()
+"""Counts what fails in services that stand alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,14 @@ class Assignment:
 class ExperimentAssignment(Bound):
     """Serves variants; whatever happens, somebody is served."""
 
+    @property
+    def _guard(self) -> Guard:
+        """That of the app where there is one, so that its health shows what failed; never raises."""
+        if self._own is None:
+            with suppress(StatefulEngineError):
+                return self._runtime.guard
+        return _alone
+
     def assign(
         self,
         name: str,
@@ -55,7 +64,7 @@ class ExperimentAssignment(Bound):
 
         Unknown or paused experiments and a database that is away give control, or what the hash says, with a reason.
         """
-        with _guard("assign_a_variant"):
+        with self._guard("assign_a_variant"):
             try:
                 return self._assign(
                     name, inputs.text(user_id) or "", inputs.mapping(attributes, "attributes"), episode, at
@@ -138,7 +147,7 @@ class ExperimentAssignment(Bound):
 
         Never raises; outside of a running paired experiment what is made under it does not count.
         """
-        with _guard("find_the_shadow"), self._database.reading() as session:
+        with self._guard("find_the_shadow"), self._database.reading() as session:
             row = experiments.find(session, assignment.experiment) if assignment.in_experiment else None
             if row is not None and row.design == Design.PAIRED.value:
                 other = "A" if assignment.variant == "B" else "B"
@@ -154,5 +163,5 @@ class ExperimentAssignment(Bound):
             return experiments.expose(session, row.id, unit, clock.now())
 
     def _noted(self, assignment: Assignment) -> None:
-        with _guard("note_an_exposure"):
+        with self._guard("note_an_exposure"):
             self.note_exposure(assignment)

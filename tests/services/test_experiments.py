@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from stateful_engine.errors import ConflictError, InvalidInputError, NotFoundError
 from stateful_engine.extension import Runtime
+from stateful_engine.services.experiment_assignment import Assignment as ServedVariant
 from stateful_engine.services.experiments import Experiments
 from stateful_engine.storage.database import Database
 from stateful_engine.storage.experiments import Assignment
@@ -94,6 +97,17 @@ def test_a_database_that_is_away_serves_control_with_the_reason() -> None:
     assert (served.variant, served.reason) == ("A", "storage_unavailable")
     with away.exposed(served):
         pass
+
+
+def test_an_exposure_that_cannot_be_noted_shows_nobody_anything_else_and_is_counted_by_the_app(
+    make_app: Callable[..., Flask],
+) -> None:
+    app = make_app(STATEFUL_DATABASE_URL="postgresql://nobody@127.0.0.1:1/nowhere")
+    runtime: Runtime = app.extensions["stateful_engine"]
+    served = ServedVariant("prompt-v2", "B", {"prompt": "v2"}, "assigned", "7", in_experiment=True)
+    with Experiments(runtime).exposed(served) as shown:
+        assert shown is served
+    assert runtime.guard.snapshot()["failed_note_an_exposure"] == 1
 
 
 def test_what_is_made_inside_the_block_carries_the_variant_and_nothing_else_does(
