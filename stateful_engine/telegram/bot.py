@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from stateful_engine.domain.redaction import redact_text
 from stateful_engine.domain.vocabulary import InteractionSource
-from stateful_engine.errors import ConfigurationError, SignalNotFoundError
+from stateful_engine.errors import ConfigurationError, SignalNotFoundError, StatefulEngineError
+from stateful_engine.logging import logger
 from stateful_engine.services.actions import AnalyticsLogger
 from stateful_engine.services.click_links import Click, ClickLinks
 from stateful_engine.services.conversations import ChatGPTLogger
@@ -136,3 +137,9 @@ class StatefulBot:
         if found is None:
             raise SignalNotFoundError(f"no signal has the id {signal_id[:64]!r}; use the id that recording returned")
         return found
+
+
+async def unavailable(message: Message, error: StatefulEngineError) -> None:
+    """Tell a person that the memory does not answer at present."""
+    logger.warning("a command of the bot could not be answered (%s)", error.code)
+    await message.reply_text("This cannot be looked up right now; please try again later.")

@@ -14,10 +14,10 @@ from stateful_engine.domain.vocabulary import InteractionSource, InteractionType
 from stateful_engine.errors import SignalNotFoundError, StatefulEngineError
 from stateful_engine.logging import logger
 from stateful_engine.telegram import charts, messages
-from stateful_engine.telegram.bot import StatefulBot
+from stateful_engine.telegram.bot import StatefulBot, unavailable
 
 if TYPE_CHECKING:
-    from telegram import CallbackQuery, Message, Update
+    from telegram import CallbackQuery, Update
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -172,7 +172,7 @@ class Commands:
         try:
             figures = await self._bot.in_thread(self._bot.figures, self._days)
         except StatefulEngineError as error:
-            await _unavailable(message, error)
+            await unavailable(message, error)
             return
         for text in messages.split(messages.dashboard_message(figures, days=self._days)):
             await message.reply_text(text, parse_mode="HTML")
@@ -191,7 +191,7 @@ class Commands:
         try:
             found = await self._bot.in_thread(self._bot.runtime.state_manager.get_signal, signal_id)
         except StatefulEngineError as error:
-            await _unavailable(message, error)
+            await unavailable(message, error)
             return
         if found is None:
             await message.reply_text("Send /signal and the id of a signal, as it stands under its message.")
@@ -263,11 +263,6 @@ def bot_of(application: Any) -> StatefulBot | None:
             if isinstance(marker, StatefulBot):
                 return marker
     return None
-
-
-async def _unavailable(message: Message, error: StatefulEngineError) -> None:
-    logger.warning("a command of the bot could not be answered (%s)", error.code)
-    await message.reply_text("This cannot be looked up right now; please try again later.")
 
 
 def _query(update: Update) -> CallbackQuery:

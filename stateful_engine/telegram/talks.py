@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain.redaction import redact_text
-from stateful_engine.telegram.bot import CHANNEL, StatefulBot
+from stateful_engine.errors import StatefulEngineError
+from stateful_engine.telegram.bot import CHANNEL, StatefulBot, unavailable
 from stateful_engine.telegram.messages import split
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ class Talks:
         message = update.effective_message
         if message is None:
             return
-        conversation_id = await self._bot.open_conversation(update)
+        try:
+            conversation_id = await self._bot.open_conversation(update)
+        except StatefulEngineError as error:
+            await unavailable(message, error)
+            return
         text = " ".join(context.args or ())
         if text:
             await self._answer(message, conversation_id, text)
@@ -69,23 +74,34 @@ class Talks:
     async def end(self, update: Update, _context: Any) -> None:
         """End the open conversation, if there is one."""
         message = update.effective_message
-        conversation_id = await self._bot.in_thread(self._open, update)
-        if conversation_id is not None:
-            await self._bot.in_thread(self._bot.conversations.end_conversation, conversation_id)
-        if message is not None:
-            await message.reply_text("The conversation has ended." if conversation_id else "Nothing was open.")
+        if message is None:
+            return
+        try:
+            conversation_id = await self._bot.in_thread(self._open, update)
+            if conversation_id is not None:
+                await self._bot.in_thread(self._bot.conversations.end_conversation, conversation_id)
+        except StatefulEngineError as error:
+            await unavailable(message, error)
+            return
+        await message.reply_text("The conversation has ended." if conversation_id else "Nothing was open.")
 
     def _open(self, update: Update) -> int | None:
         who = self._bot.person(update)
         return self._bot.conversations.find_open_conversation(who.user_id, who.chat_id, channel=CHANNEL)
 
     async def _answer(self, message: Message, conversation_id: int, text: str) -> None:
-        history = await self._bot.in_thread(self._heard, conversation_id, text)
+        """Log what was said and answer it; an answer that is there is sent also when it cannot be logged."""
+        try:
+            history = await self._bot.in_thread(self._heard, conversation_id, text)
+        except StatefulEngineError as error:
+            await unavailable(message, error)
+            return
         given = await self._asked(message, history)
         if given is None:
             return
         answer = Answer(given) if isinstance(given, str) else given
-        await self._bot.in_thread(self._said, conversation_id, answer)
+        with self._bot.runtime.guard("log_an_answer"):
+            await self._bot.in_thread(self._said, conversation_id, answer)
         for part in split(answer.text):
             await message.reply_text(part)
 

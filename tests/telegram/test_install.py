@@ -354,6 +354,26 @@ def test_a_model_that_fails_is_told_to_the_person_and_to_the_hosts_error_handler
     assert conversation["ended_at"] is None
 
 
+@pytest.mark.parametrize("said", ["/chatgpt", "/chatgpt Gold?", "/done"])
+def test_a_person_is_told_that_conversations_are_away(api: BotApi, make_app: Callable[..., Flask], said: str) -> None:
+    engine = StatefulEngine()
+    stage = Stage(api, engine, make_app(engine=engine, STATEFUL_DATABASE_URL=NOBODY))
+    stage.play(message(said), reply=count_messages)
+    assert [sent["text"] for sent in api.made("sendMessage")] == [
+        "This cannot be looked up right now; please try again later."
+    ]
+
+
+def test_an_answer_is_sent_also_when_it_cannot_be_logged(stage: Stage) -> None:
+    def forgetting(history: Any) -> str:
+        stage.runtime.state_manager.forget_user(str(BIG_ID))
+        return f"{len(history)} heard"
+
+    stage.play(message("/chatgpt Gold?"), reply=forgetting)
+    assert [sent["text"] for sent in stage.api.made("sendMessage")] == ["1 heard"]
+    assert stage.runtime.guard.snapshot()["failed_log_an_answer"] == 1
+
+
 def test_after_done_the_bot_is_silent(stage: Stage) -> None:
     stage.play(message("/chatgpt"), reply=count_messages)
     stage.play(message("/done"), reply=count_messages)
