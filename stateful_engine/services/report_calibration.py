@@ -22,7 +22,7 @@ DIMENSIONS = ("forecast",)
 
 def report(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
     """The whole report over a window; `only` restricts it to some signals."""
-    split = view.read(window, DIMENSIONS, only).splits.get("forecast", {})
+    split = view.read(window, DIMENSIONS, only).split("forecast")
     return {
         "period_days": days,
         **_figures(_forecasts(split)),

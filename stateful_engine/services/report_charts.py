@@ -43,7 +43,7 @@ def report(view: View, window: Window, only: Where | None, *, days: int) -> dict
         "total_signals": answer.total["total"],
         "r_n": answer.total["r_n"],
         "r_by_day": {name: _curve(answer, dimension, window) for name, dimension in DAYS_OF.items()},
-        "r_histogram": _histogram(answer.splits.get("r_bin", {})),
+        "r_histogram": _histogram(answer.split("r_bin")),
         "by_weekday_hour": [_hour(number, found) for number, found in view.hours_of_week(window, only).items()],
     }
 
@@ -52,7 +52,7 @@ def _curve(answer: Answer, dimension: str, window: Window) -> list[dict[str, Any
     """The days on which signals ended; those that ended in the future, by a clock that is wrong, on the last."""
     last = (window.end - 1) // LENGTH[Grain.DAY]
     sums: dict[int, list[int]] = {}
-    for value, found in answer.splits.get(dimension, {}).items():
+    for value, found in answer.split(dimension).items():
         if found["r_n"]:
             day = sums.setdefault(min(int(value), last), [0, 0])
             day[0] += found["r_n"]

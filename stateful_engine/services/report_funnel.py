@@ -70,7 +70,7 @@ def _reached(view: View, window: Window, only: Where) -> dict[str, int | None]:
     """How many signals that meet a condition came so far; who has only seen them is looked up one by one."""
     answer = view.read(window, ("executed_on",), only)
     generated, executed = answer.total["total"], answer.total["executed"]
-    closed = sum(found["total"] for found in answer.splits.get("executed_on", {}).values())
+    closed = sum(found["total"] for found in answer.split("executed_on").values())
     seen = executed + funnel.only_seen(view.connection, window.where(only)) if generated <= MOST_FOLLOWED else None
     return {"generated": generated, "seen": seen, "executed": executed, "closed": closed}
 

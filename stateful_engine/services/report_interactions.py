@@ -15,8 +15,8 @@ def report(view: View, window: Window, only: Where | None = None, *, days: int) 
     return {
         "period_days": days,
         "total_interactions": answer.total["total"],
-        "by_type": _counts(answer.splits.get("type", {})),
-        "by_source": _counts(answer.splits.get("source", {})),
+        "by_type": _counts(answer.split("type")),
+        "by_source": _counts(answer.split("source")),
         "unique_users": view.count_distinct(window, "user_id", only),
         "by_day": [{"day": day_text(day), "count": found["total"]} for day, found in answer.days.items()],
     }

@@ -34,9 +34,9 @@ def report(view: View, window: Window, only: Where | None = None, *, days: int) 
         "avg_processing_time_ms": average(total["latency"], total["latency_n"], 1000),
         **_percentiles(view, window, only, answer),
         **_usage(total),
-        "top_endpoints": _endpoints(answer.splits.get("endpoint", {})),
-        "by_status": _counts(answer.splits.get("status", {})),
-        "by_model": {shown(value): _model(found) for value, found in _most(answer.splits.get("model", {}))},
+        "top_endpoints": _endpoints(answer.split("endpoint")),
+        "by_status": _counts(answer.split("status")),
+        "by_model": {shown(value): _model(found) for value, found in _most(answer.split("model"))},
         "by_day": [_day(day, found) for day, found in answer.days.items()],
         "unique_conversations": view.count_distinct(window, "conversation_ref", only),
         "unique_users": view.count_distinct(window, "user_ref", only),
@@ -46,7 +46,7 @@ def report(view: View, window: Window, only: Where | None = None, *, days: int) 
 def _percentiles(view: View, window: Window, only: Where | None, answer: Answer) -> dict[str, float | None]:
     ascending = _exact(view, window.where(*([only] if only else [])), answer.total["latency_n"])
     if ascending is None:
-        ascending = _binned(answer.splits.get("latency", {}))
+        ascending = _binned(answer.split("latency"))
     values = {rank: nearest_rank(ascending, rank) for rank in RANKS}
     return {
         f"p{rank}_processing_time_ms": None if value is None else round(value / 1000, 2)

@@ -53,14 +53,14 @@ DIMENSIONS = ("symbol", *SPLITS.values(), "closed_on")
 def report(view: View, window: Window, only: Where | None, *, days: int) -> dict[str, Any]:
     """The whole report over a window; `only` restricts it to some signals."""
     answer = view.read(window, DIMENSIONS, only)
-    symbols = answer.splits.get("symbol", {})
+    symbols = answer.split("symbol")
     return {
         **_headline(view, window, only, answer, days=days),
         "top_symbols": _top(symbols),
         "best_symbols": _best(symbols, "symbol"),
-        "best_engines": _best(answer.splits.get("source_engine", {}), "engine"),
-        **{name: _cells(answer.splits.get(dimension, {})) for name, dimension in SPLITS.items()},
-        "by_day": [_day(day, found) for day, found in answer.days.items()],
+        "best_engines": _best(answer.split("source_engine"), "engine"),
+        **{name: _cells(answer.split(dimension)) for name, dimension in SPLITS.items()},
+        "by_day": [_day(*found) for found in answer.days.of(*_OF_DAYS)],
     }
 
 
@@ -183,15 +183,15 @@ def _daily(answer: Answer, name: str, window: Window) -> list[float]:
 
     Signals of a window that is over may end after it. What ended in the future (by a clock that is wrong) counts today.
     """
-    closings = {int(day): found for day, found in answer.splits.get("closed_on", {}).items() if found[f"{name}_n"]}
+    closings = {int(day): amount for day, n, amount in answer.split("closed_on").of(f"{name}_n", name) if n}
     if not closings:
         return []
     today, end = (moment // LENGTH[Grain.DAY] for moment in (clock.epoch_us(), window.end - 1))
     last = min(today, max(end, *closings))
     first = min(next(iter(answer.days)), last)
     totals = [0] * (last - first + 1)
-    for day, found in closings.items():
-        totals[min(max(day, first), last) - first] += found[name]
+    for day, amount in closings.items():
+        totals[min(max(day, first), last) - first] += amount
     return [total / amounts.MICRO for total in totals]
 
 
@@ -243,46 +243,46 @@ def cell(found: Figures) -> dict[str, Any]:
     }
 
 
-def _most_frequent(split: Mapping[Any, Figures]) -> list[tuple[Any, Figures]]:
-    return sorted(split.items(), key=lambda item: (-item[1]["total"], item[0]))
+def _most_frequent(split: Split, most: int) -> list[tuple[str, Figures]]:
+    order = sorted(split.of("total"), key=lambda found: (-found[1], found[0]))
+    return [(value, split[value]) for value, _ in order[:most]]
 
 
 def _top(symbols: Split) -> list[dict[str, Any]]:
-    return [{"symbol": value or None, **cell(found)} for value, found in _most_frequent(symbols)[:TOP]]
+    return [{"symbol": value or None, **cell(found)} for value, found in _most_frequent(symbols, TOP)]
 
 
 def _cells(split: Split) -> dict[str, dict[str, Any]]:
-    return {shown(value): cell(found) for value, found in _most_frequent(split)[:MOST_CELLS]}
+    return {shown(value): cell(found) for value, found in _most_frequent(split, MOST_CELLS)}
 
 
 def _best(split: Split, name: str) -> list[dict[str, Any]]:
     """Cells by what their win rate is at least (the lower Wilson bound), thin ones left out: luck is no merit."""
-    enough = {value: found for value, found in split.items() if value and found["win"] + found["loss"] >= THIN}
-    return [{name: value, **cell(found)} for value, found in by_lower_bound(enough)[:TOP]]
+    found = split.of("win", "loss", "total")
+    enough = [(_merit(*each), each[0]) for each in found if each[0] and each[1] + each[2] >= THIN]
+    return [{name: value, **cell(split[value])} for _, value in sorted(enough)[:TOP]]
 
 
-def by_lower_bound(split: Mapping[Any, Figures]) -> list[tuple[Any, Figures]]:
-    """Cells by the lower Wilson bound of their win rate, the best first, those with more signals before others."""
-
-    def merit(item: tuple[Any, Figures]) -> tuple[float, int, str]:
-        wins, losses = item[1]["win"], item[1]["loss"]
-        bounds = metrics.wilson_interval(wins, wins + losses)
-        return (-bounds.low if bounds else 1.0, -item[1]["total"], str(item[0]))
-
-    return sorted(split.items(), key=merit)
+def _merit(value: Any, wins: int, losses: int, total: int) -> tuple[float, int, str]:
+    """Puts cells in order by the lower Wilson bound of their win rate, the best first, then those with more signals."""
+    bounds = metrics.wilson_interval(wins, wins + losses)
+    return (-bounds.low if bounds else 1.0, -total, str(value))
 
 
-def _day(day: int, found: Figures) -> dict[str, Any]:
-    n = found["win"] + found["loss"]
+_OF_DAYS = ("total", "executed", "win", "loss", "pnl", "pnl_n", "r", "r_n")
+
+
+def _day(day: int, total: int, executed: int, win: int, loss: int, *results: int) -> dict[str, Any]:
+    pnl, pnl_n, r, r_n = results
     return {
         "day": day_text(day),
-        "count": found["total"],
-        "executed": found["executed"],
-        "winning": found["win"],
-        "losing": found["loss"],
-        "win_rate": percent(found["win"], n),
-        "avg_pnl": average(found["pnl"], found["pnl_n"]),
-        "avg_r": average(found["r"], found["r_n"]),
+        "count": total,
+        "executed": executed,
+        "winning": win,
+        "losing": loss,
+        "win_rate": percent(win, win + loss),
+        "avg_pnl": average(pnl, pnl_n),
+        "avg_r": average(r, r_n),
     }
 
 
@@ -300,8 +300,10 @@ def breakdown(view: View, window: Window, only: Where | None, *, by: str) -> lis
 
     Of very many values only the most frequent thousand are told.
     """
-    split = dict(_most_frequent(_split_by(view, window, only, by))[:MOST_VALUES])
-    return [{**_named(by, value), **cell(found)} for value, found in by_lower_bound(split)]
+    split = _split_by(view, window, only, by)
+    frequent = sorted(split.items(), key=lambda found: (-found[1]["total"], found[0]))[:MOST_VALUES]
+    found = sorted(frequent, key=lambda each: _merit(each[0], *(each[1][name] for name in ("win", "loss", "total"))))
+    return [{**_named(by, value), **cell(figures_of_value)} for value, figures_of_value in found]
 
 
 def _split_by(view: View, window: Window, only: Where | None, by: str) -> Mapping[Any, Figures]:
@@ -310,7 +312,7 @@ def _split_by(view: View, window: Window, only: Where | None, by: str) -> Mappin
     if by == "weekday":
         return _added_up(((day + 3) % 7, found) for day, found in view.read(window, (), only).days.items())
     dimension = BREAKDOWNS[by]
-    return view.read(window, (dimension,), only).splits.get(dimension, {})
+    return view.read(window, (dimension,), only).split(dimension)
 
 
 def _added_up(parts: Iterable[tuple[int, Figures]]) -> dict[int, Figures]:

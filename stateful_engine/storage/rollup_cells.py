@@ -22,7 +22,7 @@ from stateful_engine.domain.periods import (
     span,
 )
 from stateful_engine.storage.rollup_measures import ALL, FAMILIES, Cells, Family, merge
-from stateful_engine.storage.rollup_sql import fetched, run
+from stateful_engine.storage.rollup_sql import Where, cells_of_rows, fetched_soon, run
 
 Figures = dict[str, int]
 """Figures by measure."""
@@ -153,7 +153,7 @@ def read(
 ) -> Sums:
     """What whole periods amount to, in one question. `days` are periods of a day or less, the `whole` of any."""
     statement = _question(family.source, tuple(dimensions), tuple(days), whole.spans, whole.less)
-    return sorted_out(family, dimensions, fetched(connection, statement))
+    return sorted_out(family, dimensions, fetched_soon(connection, statement))
 
 
 def sorted_out(family: Family, dimensions: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> Sums:
@@ -167,6 +167,19 @@ def sorted_out(family: Family, dimensions: Iterable[str], rows: Iterable[tuple[A
             splits[row[0]][row[1]] = row[2:split_end]
         elif row[2] is not None:
             sums.others = added(sums.others, row[2:others_end])
+    return sums
+
+
+def of_rows(connection: Connection, family: Family, where: Where, dimensions: Iterable[str]) -> Sums:
+    """What the rows that meet a condition amount to."""
+    sums = Sums.nothing(family, dimensions)
+    for dimension, value, found in cells_of_rows(connection, family, where, ("day", *dimensions)):
+        figures = tuple(map(found.__getitem__, family.split_measures))
+        if dimension == "day":
+            sums.days[int(value)] = figures
+            sums.others = added(sums.others, tuple(map(found.__getitem__, family.other_measures)))
+        else:
+            sums.splits[dimension][value] = figures
     return sums
 
 
@@ -255,7 +268,7 @@ def read_hours_of_week(connection: Connection, family: Family, spans: Sequence[S
         f"SELECT {HOUR_OF_WEEK}, {_sums(family.split_measures)} FROM {{schema}}{family.cells} "
         f"WHERE dimension = '' AND {within(spans)} GROUP BY 1"
     )
-    return {row[0]: row[1:] for row in fetched(connection, statement)}
+    return {row[0]: row[1:] for row in fetched_soon(connection, statement)}
 
 
 def _sums(measures: Iterable[str]) -> str:

@@ -34,21 +34,9 @@ def counted(connection: Connection, family: Family, edge: Edge, dimensions: Sequ
     """What the rows at an edge amount to; its sign is left to the caller."""
     ways = {"postgresql": _by_postgresql, "sqlite": _by_fields} if family is SIGNALS else {}
     way = ways.get(connection.dialect.name)
-    return _by_statement(connection, family, edge, dimensions) if way is None else way(connection, edge, dimensions)
-
-
-def _by_statement(connection: Connection, family: Family, edge: Edge, dimensions: Sequence[str]) -> Sums:
-    """As reports with filters count."""
-    sums = Sums.nothing(family, dimensions)
-    where = rollup_sql.created_between(edge.begin, edge.end)
-    for dimension, value, found in rollup_sql.cells_of_rows(connection, family, where, (ALL, *dimensions)):
-        figures = tuple(map(found.__getitem__, family.split_measures))
-        if dimension == ALL:
-            sums.days[edge.begin // LENGTH[Grain.DAY]] = figures
-            sums.others = tuple(map(found.__getitem__, family.other_measures))
-        else:
-            sums.splits[dimension][value] = figures
-    return sums
+    if way is not None:
+        return way(connection, edge, dimensions)
+    return rollup_cells.of_rows(connection, family, rollup_sql.created_between(edge.begin, edge.end), dimensions)
 
 
 def _between(edge: Edge, dialect: str) -> str:
@@ -72,7 +60,7 @@ def _by_postgresql(connection: Connection, edge: Edge, dimensions: Sequence[str]
     if dimensions:
         parts.append(rollup_cells.splits_source(SIGNALS, f"({' UNION ALL '.join(table.values())}) AS told"))
     source = table.source(_between(edge, "postgresql"), factor="1")
-    rows = rollup_sql.fetched(connection, f"WITH edge AS ({source}) {' UNION ALL '.join(parts)}")
+    rows = rollup_sql.fetched_soon(connection, f"WITH edge AS ({source}) {' UNION ALL '.join(parts)}")
     return rollup_cells.sorted_out(SIGNALS, dimensions, rows)
 
 

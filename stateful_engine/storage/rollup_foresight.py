@@ -24,7 +24,7 @@ from stateful_engine.storage.rollup_edges import EdgeTable
 from stateful_engine.storage.rollup_expressions import Sql
 from stateful_engine.storage.rollup_marks import Mark, State
 from stateful_engine.storage.rollup_measures import FAMILIES, SIGNALS, Family
-from stateful_engine.storage.rollup_sql import schema_prefix
+from stateful_engine.storage.rollup_sql import ALONE, schema_prefix
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -37,8 +37,8 @@ behind a pooler that hands out another session each time, and after a migration.
 
 _STATE = "state"
 _PARAMETERS = ", ".join((*("integer", "integer"), *("integer[]",) * 3, *("timestamptz",) * 2, *("integer",) * 2))
-_PLANNING = "SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL max_parallel_workers_per_gather = 0"
-"""The periods are few, whatever the planner expects: planning is not worth repeating, nor are other processes."""
+_PLANNING = f"SET LOCAL plan_cache_mode = force_generic_plan; {ALONE}"
+"""The periods are few, whatever the planner expects: planning is not worth repeating."""
 
 _NO_EDGE = Edge(0, 0)
 _numbers = count()

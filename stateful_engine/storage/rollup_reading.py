@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice, repeat
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -34,14 +34,43 @@ if TYPE_CHECKING:
 
     from stateful_engine.storage.database import Database
 
-Split = dict[str, Figures]
-"""Figures by value of a dimension."""
-
-
 HOUR_OF_WEEK = "hour_of_week"
 """The dimension of the hours of the week, which only rows have: whole periods tell theirs by themselves."""
 
 K = TypeVar("K", str, int)
+
+
+class FiguresBy(Mapping[K, Figures]):
+    """Figures by key, in order. They are named when somebody asks for those of a key, as reports show few of many."""
+
+    def __init__(self, names: Sequence[str], told: Mapping[K, Told]) -> None:
+        self._names = names
+        total = names.index("total")
+        self._told: dict[K, Told] = {key: told[key] for key in sorted(told) if told[key][total]}
+
+    def __getitem__(self, key: K) -> Figures:
+        return dict(zip(self._names, self._told[key], strict=True))
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._told)
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def by_number(self) -> FiguresBy[int]:
+        """The same, by keys that are numbers as texts."""
+        return FiguresBy(self._names, {int(key): figures for key, figures in self._told.items()})
+
+    def of(self, *names: str) -> list[tuple[Any, ...]]:
+        """The keys, each with some of its figures."""
+        if not self._told:
+            return []
+        columns = list(zip(*self._told.values(), strict=True))
+        return list(zip(self._told, *(columns[self._names.index(name)] for name in names), strict=True))
+
+
+Split = FiguresBy[str]
+"""Figures by value of a dimension."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +93,12 @@ class Answer:
     """What a window amounts to: in all, by day (days since the epoch, ascending), and by dimension."""
 
     total: Figures
-    days: dict[int, Figures]
+    days: FiguresBy[int]
     splits: dict[str, Split]
+
+    def split(self, dimension: str) -> Split:
+        """The figures by value of a dimension, none where no row has one."""
+        return self.splits.get(dimension) or FiguresBy(("total",), {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,22 +131,12 @@ class View:
         total = dict(
             zip((*names, *self.family.other_measures), (*islice(of_days, len(names)), *sums.others), strict=True)
         )
-        return Answer(
-            total, _named(sums.days, names), {name: _named(split, names) for name, split in sums.splits.items()}
-        )
+        splits = {name: FiguresBy(names, split) for name, split in sums.splits.items()}
+        return Answer(total, FiguresBy(names, sums.days), splits)
 
     def from_rows(self, window: Window, dimensions: tuple[str, ...], only: Where = ("1 = 1", {})) -> Answer:
         """The same, read from the rows alone."""
-        where, days, splits = window.where(only), dict[int, Figures](), dict[str, Split]()
-        for dimension, value, found in rollup_sql.cells_of_rows(
-            self.connection, self.family, where, ("day", *dimensions)
-        ):
-            if dimension == "day":
-                days[int(value)] = found
-            else:
-                splits.setdefault(dimension, {})[value] = found
-        total = {name: sum([found[name] for found in days.values()]) for name in self.family.measures}
-        return Answer(total, self._shown(days), {name: self._shown(split) for name, split in splits.items()})
+        return self.put_together(rollup_cells.of_rows(self.connection, self.family, window.where(only), dimensions))
 
     def count_distinct(self, window: Window, column: str, only: Where | None = None) -> int:
         """How many different people or conversations the rows of a window name in `column`."""
@@ -122,27 +145,18 @@ class View:
         covered = self._cover(window, COARSEST, finest=Grain.SLOT)
         return rollup_sets.count_distinct(self.connection, self.family, column, covered)
 
-    def hours_of_week(self, window: Window, only: Where | None = None) -> dict[int, Figures]:
+    def hours_of_week(self, window: Window, only: Where | None = None) -> FiguresBy[int]:
         """What reports say of the hours of the week (UTC), 0 to 167 from Monday on; those without rows are left out."""
         if only is not None:
-            found = rollup_sql.cells_of_rows(self.connection, self.family, window.where(only), (HOUR_OF_WEEK,))
-            return self._shown({int(value): figures for _, value, figures in found})
+            found = rollup_cells.of_rows(self.connection, self.family, window.where(only), (HOUR_OF_WEEK,))
+            return FiguresBy(self.family.split_measures, found.splits[HOUR_OF_WEEK]).by_number()
         covered = self._cover(window, Grain.HOUR)
         hours = rollup_cells.read_hours_of_week(self.connection, self.family, covered.spans)
         for edge in covered.edges:
             hour = (edge.begin // LENGTH[Grain.HOUR] + 72) % 168
             for figures in rollup_edges.counted(self.connection, self.family, edge, ()).days.values():
                 rollup_cells.add_to(hours, hour, figures, edge.sign)
-        return _named(hours, self.family.split_measures)
-
-    def _shown(self, split: Mapping[K, Figures]) -> dict[K, Figures]:
-        """The values that have rows, in order, each with all that reports say of it, and nothing else."""
-        names = self.family.split_measures
-        present = ((value, split[value]) for value in sorted(split) if split[value].get("total"))
-        return {
-            value: found if len(found) == len(names) else {name: found.get(name, 0) for name in names}
-            for value, found in present
-        }
+        return FiguresBy(self.family.split_measures, hours)
 
     def _cover(self, window: Window, coarsest: Grain, *, finest: Grain = Grain.HOUR) -> Cover:
         return _cover(window, coarsest, self.mark, is_open=self.is_open(window), finest=finest)
@@ -174,11 +188,10 @@ class _HavingRead(View):
             return self.answer
         return View.read(self, window, wanted, only)
 
-    def hours_of_week(self, window: Window, only: Where | None = None) -> dict[int, Figures]:
+    def hours_of_week(self, window: Window, only: Where | None = None) -> FiguresBy[int]:
         if only is None or window != self.window or only != self.only:
             return View.hours_of_week(self, window, only)
-        found = self.answer.splits.get(HOUR_OF_WEEK, {})
-        return {int(value): found[value] for value in sorted(found, key=int)}
+        return self.answer.split(HOUR_OF_WEEK).by_number()
 
 
 def having_read(view: View, window: Window, dimensions: Iterable[str], only: Where | None = None) -> View:
@@ -287,9 +300,3 @@ def _cover(window: Window, coarsest: Grain, mark: Mark, *, is_open: bool, finest
         subtract=finest is Grain.HOUR,
         borrow=finest is Grain.HOUR and coarsest is COARSEST,
     )
-
-
-def _named(cells: Mapping[K, Told], names: Sequence[str]) -> dict[K, Figures]:
-    """The keys that have rows, in order, each with its figures by name."""
-    total = names.index("total")
-    return {key: dict(zip(names, cells[key], strict=True)) for key in sorted(cells) if cells[key][total]}

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.periods import LENGTH, STRIDE, Grain
 from stateful_engine.storage.base import UtcDateTime
-from stateful_engine.storage.copying import driver_errors
+from stateful_engine.storage.copying import driver_errors, is_possible
 from stateful_engine.storage.rollup_expressions import Sql, facts_of
 from stateful_engine.storage.rollup_measures import ALL, FAMILIES, Family
 
@@ -89,6 +89,22 @@ def fetched(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
             return list(cursor.fetchall())
         finally:
             cursor.close()
+
+
+def fetched_soon(connection: Connection, statement: str) -> list[tuple[Any, ...]]:
+    """As `fetched`, for what reads few rows: PostgreSQL is told to start no other processes, which takes longer.
+
+    It often believes that there are more. What is told holds until the end of the transaction.
+    """
+    if connection.dialect.name != "postgresql":
+        return fetched(connection, statement)
+    if is_possible(connection):
+        return fetched(connection, f"{ALONE}; {statement}")
+    connection.exec_driver_sql(ALONE)
+    return fetched(connection, statement)
+
+
+ALONE = "SET LOCAL max_parallel_workers_per_gather = 0"
 
 
 @lru_cache(maxsize=256)
