@@ -129,3 +129,14 @@ def test_a_limit_holds_for_the_first_question_too(postgresql: Database) -> None:
         with pytest.raises(QueryTimeoutError):
             look(postgresql)
     assert look(postgresql)[0] == 1
+
+
+def test_for_few_cells_the_server_starts_no_other_processes(postgresql: Database) -> None:
+    allowed = text("SHOW max_parallel_workers_per_gather")
+    make_signals(postgresql)
+    end = time_source.epoch_us() + 1
+    with rollup_reading.view(postgresql, SIGNALS) as view:
+        view.read(Window(end - 30 * LENGTH[Grain.DAY], end), ("symbol",))
+        assert view.connection.execute(allowed).scalar() == "0"
+    with postgresql.engine.connect() as connection:
+        assert connection.execute(allowed).scalar() != "0"
