@@ -16,6 +16,7 @@ import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
+from stateful_engine import AnalyticsLogger
 from stateful_engine.errors import ConfigurationError, InvalidInputError
 from stateful_engine.storage import engines, migrate, tables
 from stateful_engine.storage.base import Base
@@ -79,6 +80,21 @@ def test_every_single_step_can_be_gone_back_and_forth(empty: Database) -> None:
         assert migrate.current(empty) == step
     migrate.upgrade(empty)
     assert migrate.check(empty) == []
+
+
+def test_actions_from_before_they_had_ids_stay_on_the_way_there_and_back(empty: Database) -> None:
+    migrate.upgrade(empty, "0009")
+    table = empty.qualified("user_actions")
+    values = "('7', 'start', '2026-01-31 12:00:00.000000')"
+    with empty.engine.begin() as connection:
+        connection.exec_driver_sql(f"INSERT INTO {table} (user_id, action_type, timestamp) VALUES {values}")
+    migrate.upgrade(empty)
+    logger = AnalyticsLogger(empty)
+    made = logger.log_action(7, None, "stop")
+    assert [(one["action_id"], one["action_type"]) for one in logger.page().items] == [(made, "stop"), (None, "start")]
+    migrate.downgrade(empty, "0009")
+    migrate.upgrade(empty)
+    assert [one["action_type"] for one in logger.page().items] == ["stop", "start"]
 
 
 def test_models_and_scripts_make_the_same_tables_to_the_letter_on_postgresql(postgresql: Database) -> None:
