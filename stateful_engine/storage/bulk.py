@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Table, select
@@ -29,31 +29,22 @@ _ATTEMPTS = 4
 _LOOK_UP = 500
 
 
-class InsertedKey(NamedTuple):
-    """A row that was new: the key under which it is stored, and the row as it is stored."""
-
-    key: str
-    row: Row
-
-
-def insert_new(
-    connection: Connection, table: Table, rows: Sequence[Row], *, all_new: bool = False
-) -> list[InsertedKey]:
-    """Insert those of `rows` that are not stored yet, in their order; returns exactly these.
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row], *, all_new: bool = False) -> list[Row]:
+    """Insert those of `rows` that are not stored yet, in their order; returns exactly these, as they are stored.
 
     `connection` is inside a transaction of ours, or of a host that we joined. An error of the database leaves nothing
     of `rows` behind once that transaction is rolled back. `all_new` expects that none is stored and every text is
     clean, which is cheaper; where that is wrong, it may raise `IntegrityError` or `encoding.Unclean`.
     """
     key = _key(table)
-    new: list[InsertedKey] = []
+    new: list[Row] = []
     pending = _distinct(table, rows)
     if all_new and pending and copying.is_possible(connection):
         copying.copy(connection, table, pending)
-        return [InsertedKey(row[key], row) for row in pending]
+        return list(pending)
     while pending:
         inserted = _insert(connection, table, pending)
-        new += [InsertedKey(row[key], row) for row in inserted]
+        new += inserted
         pending = _renamed_clashes(connection, table, _without(key, pending, inserted))
     return new
 

@@ -40,6 +40,6 @@ def insert(connection: Connection, rows_by_table: RowsByTable, *, all_new: bool 
         name: bulk.insert_new(connection, tables.table(name), rows, all_new=all_new)
         for name, rows in rows_by_table.items()
     }
-    rollups.apply(connection, new)
+    rollups.count(connection, new)
     webhooks.announce(connection, new)
     return {name: len(rows) for name, rows in new.items() if rows}

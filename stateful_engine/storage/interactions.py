@@ -108,7 +108,7 @@ def insert(session: Session, row: Mapping[str, Any]) -> None:
     """Add one interaction to the transaction of `session`; `created_at` as a datetime or microseconds."""
     connection = session.connection()
     new = {TABLE: bulk.insert_new(connection, table(), [row])}
-    rollups.apply(connection, new)
+    rollups.count(connection, new)
     webhooks.announce(connection, new)
 
 

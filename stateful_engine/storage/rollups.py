@@ -25,8 +25,6 @@ from stateful_engine.storage.rollup_sql import run
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from stateful_engine.storage.bulk import InsertedKey
-
 
 @dataclass(slots=True)
 class Changes:
@@ -47,16 +45,15 @@ _open: WeakKeyDictionary[Connection, Ledger] = WeakKeyDictionary()
 # What writers call
 
 
-def apply(connection: Connection, new_rows: Mapping[str, Sequence[InsertedKey]]) -> None:
-    """Count the rows that were new, by table; called once for each, in the transaction that inserts them."""
-    count(connection, {name: [inserted.row for inserted in rows] for name, rows in new_rows.items() if rows})
-
-
 def count(connection: Connection, rows: Mapping[str, Sequence[Row]], *, sign: int = 1) -> None:
-    """Count rows by table; with `sign` -1 take away what deleted rows counted for, people excepted."""
+    """Count new rows by table, in the transaction that inserts them.
+
+    With `sign` -1 take away what deleted rows counted for, people excepted.
+    """
     with _gathering(connection) as ledger:
         for name in rows.keys() & FAMILIES.keys():
-            _note(ledger, FAMILIES[name], rows[name], sign=sign)
+            if rows[name]:
+                _note(ledger, FAMILIES[name], rows[name], sign=sign)
 
 
 def revise(connection: Connection, table: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:

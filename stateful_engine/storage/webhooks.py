@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import orjson
@@ -23,9 +23,6 @@ from stateful_engine.domain.redaction import clean_json
 from stateful_engine.domain.vocabulary import InteractionType, Outcome, WebhookEvent
 from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id, plain, to_dict, utc
 from stateful_engine.storage.rollup_sql import schema_prefix
-
-if TYPE_CHECKING:
-    from stateful_engine.storage.bulk import InsertedKey
 
 ENDPOINTS = "webhook_endpoints"
 DELIVERIES = "webhook_deliveries"
@@ -116,16 +113,16 @@ _Known = tuple[float, tuple[_Listener, ...]]
 _known: WeakKeyDictionary[Engine, dict[str, _Known]] = WeakKeyDictionary()
 
 
-def announce(connection: Connection, new_rows: Mapping[str, Sequence[InsertedKey]]) -> None:
+def announce(connection: Connection, new_rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Write down what is to be told of new rows, in the transaction that inserts them."""
     listeners = _listening(connection)
     if not listeners:
         return
-    told = [_told(WebhookEvent.SIGNAL_CREATED, each.row, _SIGNAL) for each in new_rows.get("signal_history", ())]
+    told = [_told(WebhookEvent.SIGNAL_CREATED, row, _SIGNAL) for row in new_rows.get("signal_history", ())]
     told += [
-        _told(WebhookEvent.INTERACTION_CREATED, each.row, _INTERACTION)
-        for each in new_rows.get("user_interaction", ())
-        if each.row.get("interaction_type") != InteractionType.SIGNAL_GENERATED.value
+        _told(WebhookEvent.INTERACTION_CREATED, row, _INTERACTION)
+        for row in new_rows.get("user_interaction", ())
+        if row.get("interaction_type") != InteractionType.SIGNAL_GENERATED.value
     ]
     _write(connection, listeners, told)
 

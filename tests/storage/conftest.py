@@ -91,7 +91,7 @@ def interaction_row(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def store(database: Database, table: str, *rows: dict[str, Any]) -> list[bulk.InsertedKey]:
+def store(database: Database, table: str, *rows: dict[str, Any]) -> list[bulk.Row]:
     """Insert `rows` in one transaction; those that were new."""
     with database.connection() as connection:
         return bulk.insert_new(connection, tables.table(table), rows)

@@ -49,8 +49,7 @@ def test_what_was_inserted_comes_back_as_it_was(database: Database) -> None:
 def test_all_rows_of_a_first_arrival_are_new(database: Database) -> None:
     rows = [signal_row() for _ in range(250)]
     new = store(database, SIGNALS, *rows)
-    assert [item.key for item in new] == [row["signal_id"] for row in rows]
-    assert [item.row for item in new] == rows
+    assert new == rows
     assert [row["signal_id"] for row in stored(database, SIGNALS)] == [row["signal_id"] for row in rows]
 
 
@@ -58,7 +57,7 @@ def test_a_repetition_is_passed_over_and_not_reported_as_new(database: Database)
     rows = [signal_row() for _ in range(5)]
     store(database, SIGNALS, *rows[:3])
     new = store(database, SIGNALS, *rows)
-    assert [item.key for item in new] == [row["signal_id"] for row in rows[3:]]
+    assert [item["signal_id"] for item in new] == [row["signal_id"] for row in rows[3:]]
     assert store(database, SIGNALS, *rows) == []
     assert len(stored(database, SIGNALS)) == 5
 
@@ -94,9 +93,8 @@ def test_an_id_with_other_content_gets_a_new_id_and_is_logged(
     store(database, SIGNALS, row)
     with caplog.at_level(logging.WARNING, logger="stateful_engine"):
         (renamed,) = store(database, SIGNALS, {**row, "action": "SELL"})
-    assert renamed.key != row["signal_id"]
-    assert renamed.row["signal_id"] == renamed.key
-    assert renamed.key in caplog.text
+    assert renamed["signal_id"] != row["signal_id"]
+    assert renamed["signal_id"] in caplog.text
     first, second = stored(database, SIGNALS)
     assert (first["action"], second["action"]) == ("BUY", "SELL")
 
@@ -105,7 +103,7 @@ def test_the_new_id_has_the_form_of_an_id(database: Database) -> None:
     row = signal_row()
     store(database, SIGNALS, row)
     (renamed,) = store(database, SIGNALS, {**row, "confidence": 1.0})
-    assert re.fullmatch(r"sig_[0-9a-f]{12}_[0-9]{10}", renamed.key)
+    assert re.fullmatch(r"sig_[0-9a-f]{12}_[0-9]{10}", renamed["signal_id"])
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -331,7 +329,7 @@ def test_many_writers_of_the_same_rows_store_and_report_each_once(database: Data
         start.wait()
         for begin in range(0, len(rows), 30):
             batch = rows[(begin + offset) % 120 :][:60]
-            reported.extend(item.key for item in store(database, SIGNALS, *batch))
+            reported.extend(item["signal_id"] for item in store(database, SIGNALS, *batch))
 
     threads = [threading.Thread(target=write, args=(30 * number,)) for number in range(4)]
     for thread in threads:
@@ -350,7 +348,7 @@ def test_repeated_uncommitted_rows_of_another_writer_are_waited_for(postgresql: 
 
         def other() -> None:
             held.set()
-            found.extend(item.key for item in store(postgresql, SIGNALS, *rows))
+            found.extend(item["signal_id"] for item in store(postgresql, SIGNALS, *rows))
 
         thread = threading.Thread(target=other)
         thread.start()
