@@ -161,7 +161,8 @@ class RequestInfo(NamedTuple):
 def request_id_of(request: Request) -> str | None:
     """The id that a caller or a proxy gave to this one request."""
     header = request.environ.get
-    return _short(header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT"))
+    given = header("HTTP_X_REQUEST_ID") or header("HTTP_TRACEPARENT")
+    return _short(given) if given else None
 
 
 def identity_of(request: Request) -> tuple[str | None, ...] | None:

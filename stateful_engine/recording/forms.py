@@ -11,6 +11,7 @@ import re
 from typing import Any, NamedTuple
 
 from stateful_engine.recording.columns import is_successful
+from stateful_engine.recording.frames import frame
 from stateful_engine.recording.records import BODY_LIMIT, SEPARATOR, Row, dumps
 
 _NULL = "null"
@@ -75,6 +76,27 @@ class Form:
         if len(body) > BODY_LIMIT:
             return f'{head},"n":{len(body)}}}'.encode()
         return b"%b}%b%b" % (head.encode(), SEPARATOR, body)
+
+    def usual(self, status: int) -> UsualForm:
+        """The form of calls that succeed with this status and hold a signal."""
+        result = _RESULT % (status, "true", _NULL)
+        return UsualForm(status, self._with_signal.replace(_RESULT, result.replace("%", "%%")))
+
+
+class UsualForm:
+    """A form with a signal in which the result stands already; it is filled in to a line of the spool."""
+
+    __slots__ = ("_head", "status")
+
+    def __init__(self, status: int, head: str) -> None:
+        self.status = status
+        self._head = f"{head}}}\0"
+
+    def line(self, tail: str, created_us: int, milliseconds: float, request_id: str | None, body: bytes) -> bytes:
+        """As `Form.filled`, for a body that is short enough to be kept."""
+        named = _NULL if request_id is None else _text(request_id)
+        head = self._head % (created_us, tail, tail, tail, milliseconds, named)
+        return frame(head.encode() + body)
 
 
 def _members(fields: Row) -> str:

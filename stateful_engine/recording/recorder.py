@@ -88,7 +88,11 @@ class Recorder:
 
         Raises `SpoolFullError` when the spool has reached its limit or its disk is full.
         """
-        self._spool.append(_line(record), 1)
+        self.take(_line(record))
+
+    def take(self, line: bytes) -> None:
+        """As `record`, for a record that is a line of the spool already."""
+        self._spool.append(line, 1)
         writer = self._writer
         if writer is None or not writer.running:
             self._start()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain.recent import Recent
-from stateful_engine.recording.forms import Form
+from stateful_engine.recording.forms import Form, UsualForm
 from stateful_engine.request_info import RequestInfo
 from stateful_engine.services import inputs
 from stateful_engine.tracking.options import DEFAULT_SOURCE
@@ -28,13 +28,17 @@ VIEWS = 8
 
 
 class Caller:
-    """What a request says, apart from the id that it was given, and the forms of the records that it leads to."""
+    """What a request says, apart from the id that it was given, and the forms of the records that it leads to.
 
-    __slots__ = ("_forms", "info")
+    `usual` has those of views that have told this caller one signal, which the writer may read.
+    """
+
+    __slots__ = ("_forms", "info", "usual")
 
     def __init__(self, info: RequestInfo) -> None:
         self.info = info
         self._forms: Recent[Options, Form] = Recent(VIEWS)
+        self.usual: Recent[Options, UsualForm] = Recent(VIEWS)
 
     def form(self, options: Options) -> Form:
         """What all records of this caller at a view with these options have in common."""

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from stateful_engine.globals import find_runtime
 from stateful_engine.recording.stamping import Observer, current, observer
 from stateful_engine.request_info import RequestInfo, identity_of, request_id_of
+from stateful_engine.tracking import usual
 from stateful_engine.tracking.callers import Caller
 from stateful_engine.tracking.responses import NO_IDS, Answer, Ids, lowered, payload_of, read, with_ids
 from stateful_engine.tracking.settlement import settle
@@ -128,14 +129,21 @@ class Observation(Observer):
         return response if answered is None else answered
 
     def _answered(self, response: Response) -> Response:
+        answered = usual.answered(self, response)
+        if answered is None:
+            answered = self._looked_at(response)
+        self.all_settled = True
+        self.rv = None
+        return answered
+
+    def _looked_at(self, response: Response) -> Response:
         headers = lowered(response)
         answer = read(response, headers)
         said = answer if answer.data is not None else self._said_without_body(answer, response)
         ids = self._settle_all() if self.others else self.settle(said)
-        self.all_settled = True
         if ids.query_id is None and not ids.signal_ids:
             return response
-        return with_ids(response, ids, headers, answer if self._may_inject() else None)
+        return with_ids(response, ids, headers, answer if self.may_inject() else None)
 
     def _said_without_body(self, answer: Answer, response: Response) -> Answer:
         """What a single call amounts to whose `answer` has no JSON: what it returned, where a page was made of that."""
@@ -154,7 +162,7 @@ class Observation(Observer):
         signal_ids = dict.fromkeys(name for ids in settled for name in ids.signal_ids)
         return Ids(",".join(query_ids) or None, tuple(signal_ids))
 
-    def _may_inject(self) -> bool:
+    def may_inject(self) -> bool:
         """Not into answers whose bytes a client compares with earlier ones: a conditional or a range request."""
         wanted = self.options.inject
         if not (self.runtime.settings.inject_ids if wanted is None else wanted) or self.request is None:

@@ -44,11 +44,11 @@ class Answer:
 
     `data` is that body as strict UTF-8 JSON; None for streams, files, other types and JSON that does not parse. `raw`
     is the body as the client gets it, where a member may be written into it; `can_wait` tells that a record may hold
-    it just as it is, `has_one` that `places` has found exactly one signal in it. For reading only: until a candle
-    closes, most hosts give the same answer to everybody, and all of them share one object.
+    it just as it is, `has_one` that `places` has found exactly one signal in it, `is_usual` both, of a success.
+    For reading only: until a candle closes, most hosts give the same answer to everybody, and all share one object.
     """
 
-    __slots__ = ("_gap", "_places", "body", "can_wait", "data", "has_one", "raw", "status", "successful")
+    __slots__ = ("_gap", "_places", "body", "can_wait", "data", "has_one", "is_usual", "raw", "status", "successful")
 
     def __init__(self, status: int, data: bytes | None = None, body: Any = None, raw: bytes | None = None) -> None:
         self.status = status
@@ -57,7 +57,7 @@ class Answer:
         self.raw = raw
         self.successful = 200 <= status < 300
         self.can_wait = raw is data is not None and len(data) <= BODY_LIMIT
-        self.has_one = False
+        self.has_one = self.is_usual = False
         self._places: Places | None = None
         self._gap: tuple[bytes, bytes] | None = None
 
@@ -71,6 +71,7 @@ class Answer:
             locator = located(self.body)
             self._places = Places(len(locator.candidates), locator.recognised)
             self.has_one = self._places.number == 1
+            self.is_usual = self.has_one and self.can_wait and self.successful
         return self._places
 
     def gap(self) -> tuple[bytes, bytes] | None:
@@ -145,7 +146,7 @@ def parsed(status: int, data: bytes | None) -> Answer:
     """The answer for `data`, also where it holds what strict JSON has not: NaN, lone surrogates, another encoding."""
     if not data:
         return Answer(status)
-    known = _recent.get(data)
+    known = recent.get(data)
     if known is not None and known.status == status:
         return known
     try:
@@ -153,11 +154,11 @@ def parsed(status: int, data: bytes | None) -> Answer:
     except orjson.JSONDecodeError:
         return _leniently_parsed(status, data)
     if len(data) <= MAX_RECENT_BYTES:
-        _recent.keep(data, answer)
+        recent.keep(data, answer)
     return answer
 
 
-_recent: Recent[bytes, Answer] = Recent(RECENT_BODIES)
+recent: Recent[bytes, Answer] = Recent(RECENT_BODIES)
 """Answers by their bytes."""
 
 

@@ -16,7 +16,7 @@ from stateful_engine.installation import people_of
 from stateful_engine.recording import stamping
 from stateful_engine.recording.columns import interaction_row, is_successful, signal_row
 from stateful_engine.recording.records import Call as RecordedCall
-from stateful_engine.request_info import RequestInfo, request_id_of
+from stateful_engine.request_info import RequestInfo
 from stateful_engine.tracking import dedupe
 from stateful_engine.tracking.callers import Caller, interaction_source, query_columns, source, unfolded_columns
 from stateful_engine.tracking.options import Options
@@ -37,21 +37,24 @@ def settle(call: Observation, caller: Caller, answer: Answer) -> Ids:
         return _settle_rows(call, info, answer, found)
     created_us = clock.epoch_us()
     tail = identifiers.tail(created_us)
-    record = caller.form(options).filled(
+    has_signal, form = found is None, caller.form(options)
+    if has_signal and options.mapping is None:
+        caller.usual.keep(options, form.usual(answer.status))
+    record = form.filled(
         tail,
         created_us,
         status=answer.status,
         milliseconds=call.elapsed * 1000,
-        request_id=None if call.request is None else request_id_of(call.request),
-        error=None if call.error is None else type(call.error).__name__,
+        request_id=call.request_id,
+        error=call.error_name,
         body=answer.data if runtime.settings.capture_response else None,
-        has_signal=found is None,
+        has_signal=has_signal,
     )
     try:
         runtime.recorder.record(record)
     except SpoolFullError as error:
-        return _dropped(runtime, error)
-    return Ids(f"qry{tail}", (f"sig{tail}",) if found is None else ())
+        return dropped(runtime, error)
+    return Ids(f"qry{tail}", (f"sig{tail}",) if has_signal else ())
 
 
 def _settle_rows(call: Observation, info: RequestInfo, answer: Answer, found: Sequence[ExtractedSignal] | None) -> Ids:
@@ -82,7 +85,7 @@ def _settle_rows(call: Observation, info: RequestInfo, answer: Answer, found: Se
             runtime.recorder.record(record)
         except SpoolFullError as error:
             _forget(runtime, rows, options.dedupe_seconds)
-            return _dropped(runtime, error)
+            return dropped(runtime, error)
     return Ids(query_id if options.log_query else None, tuple(ids))
 
 
@@ -109,7 +112,7 @@ def _unread_signal(call: Observation, info: RequestInfo, query_id: str) -> dict[
     return unread if stamp is None else {**unread, "stamp": [stamp.experiment, stamp.variant, stamp.unit]}
 
 
-def _dropped(runtime: Runtime, error: SpoolFullError) -> Ids:
+def dropped(runtime: Runtime, error: SpoolFullError) -> Ids:
     """There is no room for the record: it is counted, and its ids are told to nobody."""
     runtime.guard.count("dropped")
     runtime.guard.caught("record_a_call", error)
