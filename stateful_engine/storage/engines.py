@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import math
 import os
 import random
+import select
 import shutil
 import sqlite3
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from stateful_engine.errors import ConfigurationError
@@ -23,6 +26,7 @@ BUSY_MILLISECONDS = 5000
 ASK_AGAIN = 0.0005, 0.005
 """Between which seconds a writer asks again for SQLite's lock; chance keeps two of them out of step."""
 CONNECT_SECONDS = 5
+TRUSTED_SECONDS = 1.0
 
 _REWRITTEN = {"postgres": "postgresql+psycopg2", "postgresql": "postgresql+psycopg2"}
 
@@ -78,11 +82,42 @@ def own_engine(url: URL, **keywords: Any) -> Engine:
     """An engine and pool of our own; the folder of a SQLite file is made, readable by this user only."""
     keywords = {"json_serializer": _dumps, "json_deserializer": loads, **keywords}
     if url.get_backend_name() != "sqlite":
-        return _created(url, pool_pre_ping=True, **_connect_arguments(url), **keywords)
+        engine = _created(url, pool_pre_ping=True, **_connect_arguments(url), **keywords)
+        _ask_less_often(engine.dialect)
+        return engine
     _make_private(url)
     engine = _created(url, **keywords)
     event.listen(engine, "connect", _set_up_sqlite)
     return engine
+
+
+def _ask_less_often(dialect: Dialect) -> None:
+    """Let the pool ask a server whether a connection is alive only where that is in doubt: each time costs a message.
+
+    One that answered within the last second is alive unless there is something to be read from it, as when the server
+    has closed it.
+    """
+    if dialect.driver != "psycopg2":
+        return
+    ask = dialect.do_ping
+    answered: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def is_alive(dbapi_connection: Any) -> bool:
+        now = time.monotonic()
+        if now - answered.get(dbapi_connection, -math.inf) < TRUSTED_SECONDS and not _has_news(dbapi_connection):
+            return True
+        alive = ask(dbapi_connection)
+        answered[dbapi_connection] = now
+        return alive
+
+    dialect.do_ping = is_alive  # type: ignore[method-assign]
+
+
+def _has_news(connection: Any) -> bool:
+    try:
+        return bool(connection.closed or select.select([connection], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def _created(url: URL, **keywords: Any) -> Engine:

@@ -26,8 +26,9 @@ def snapshot(database: Database, first: Callable[[Connection], str]) -> Iterator
     """A connection that sees one moment only, and the answer to the first question there."""
     with faults.translated(), database.ready_engine().connect() as connection:
         if copying.is_possible(connection):
-            statements = ("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", time_limits.setting(), first(connection))
-            yield connection, fetched(connection, "; ".join(filter(None, statements)))
+            statements = ("BEGIN ISOLATION LEVEL REPEATABLE READ", time_limits.setting(), first(connection))
+            with _begun_by_hand(connection):
+                yield connection, fetched(connection, "; ".join(filter(None, statements)))
             return
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN")
@@ -35,3 +36,17 @@ def snapshot(database: Database, first: Callable[[Connection], str]) -> Iterator
             connection.execution_options(isolation_level="REPEATABLE READ")
         with time_limits.limited(connection):
             yield connection, fetched(connection, first(connection))
+
+
+@contextmanager
+def _begun_by_hand(connection: Connection) -> Iterator[None]:
+    """Inside, psycopg2 begins no transaction by itself, which would take a message of its own; ours is rolled back."""
+    driver: Any = connection.connection.driver_connection
+    before, driver.autocommit = driver.autocommit, True
+    try:
+        yield
+    finally:
+        if not driver.closed:
+            with driver.cursor() as cursor:
+                cursor.execute("ROLLBACK")
+            driver.autocommit = before

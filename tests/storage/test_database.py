@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
 from stateful_engine.config import Settings
@@ -317,9 +317,23 @@ def test_a_server_that_is_not_there_is_an_outage() -> None:
     assert not database.ready()
 
 
-def test_a_pool_without_a_free_connection_is_an_outage(postgresql_url: str) -> None:
-    from sqlalchemy import create_engine
+def test_a_connection_that_the_server_has_just_ended_is_replaced(postgresql: Database) -> None:
+    """The pool trusts one that answered within the last second, unless the server has closed it."""
 
+    def process() -> int:
+        with postgresql.reading() as session:
+            return int(session.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+    first = process()
+    assert process() == first
+    other = create_engine(postgresql.engine.url)
+    with other.connect() as connection:
+        connection.exec_driver_sql("SELECT pg_terminate_backend(%s, 5000)", (first,))
+    other.dispose()
+    assert process() != first
+
+
+def test_a_pool_without_a_free_connection_is_an_outage(postgresql_url: str) -> None:
     engine = create_engine(engines.normal_url(postgresql_url), pool_size=1, max_overflow=0, pool_timeout=0.05)
     database = Database(engine_factory=lambda: engine)
     with database.reading() as session:

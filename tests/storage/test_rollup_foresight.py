@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from stateful_engine.domain import clock as time_source
 from stateful_engine.domain.periods import LENGTH, Grain
@@ -140,3 +142,20 @@ def test_for_few_cells_the_server_starts_no_other_processes(postgresql: Database
         assert view.connection.execute(allowed).scalar() == "0"
     with postgresql.engine.connect() as connection:
         assert connection.execute(allowed).scalar() != "0"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_report_sees_one_moment_and_leaves_no_transaction_behind(postgresql: Database, *, fails: bool) -> None:
+    make_signals(postgresql)
+    with contextlib.suppress(DBAPIError), rollup_reading.view(postgresql, SIGNALS) as view:
+        process = view.connection.execute(text("SELECT pg_backend_pid()")).scalar()
+        assert view.connection.execute(text("SHOW transaction_isolation")).scalar() == "repeatable read"
+        if fails:
+            view.connection.execute(text("SELECT 1 / 0"))
+    looking = create_engine(postgresql.engine.url)
+    with looking.connect() as connection:
+        state = text("SELECT state FROM pg_stat_activity WHERE pid = :process")
+        assert connection.execute(state, {"process": process}).scalar() == "idle"
+    looking.dispose()
+    with postgresql.engine.connect() as connection:
+        assert connection.execute(text("SHOW transaction_isolation")).scalar() == "read committed"
