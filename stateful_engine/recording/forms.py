@@ -8,17 +8,17 @@ what is new in one of them.
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from stateful_engine.recording.columns import is_successful
 from stateful_engine.recording.frames import frame
 from stateful_engine.recording.records import BODY_LIMIT, SEPARATOR, Row, dumps
 
-_NULL = "null"
-_BEGIN = '{"k":"c","u":%d,"q":"qry%s","s":[],"i":[],'
-_SIGNAL = '"f":{"signal_id":"sig%s","interaction_id":"int%s",'
-_QUERY = '"l":{"processing_time_ms":%.3f,"request_id":%s,'
-_RESULT = '"response_status":%d,"is_successful":%s,"error_message":%s'
+_NULL, _TRUE, _FALSE = b"null", b"true", b"false"
+_BEGIN = b'{"k":"c","u":%d,"q":"qry%b","s":[],"i":[],'
+_SIGNAL = b'"f":{"signal_id":"sig%b","interaction_id":"int%b",'
+_QUERY = b'"l":{"processing_time_ms":%.3f,"request_id":%b,'
+_RESULT = b'"response_status":%d,"is_successful":%b,"error_message":%b'
 
 CALLER = ("session_id", "conversation_ref", "user_ref")
 """Columns that stand first in a form, as many callers ask the same."""
@@ -46,9 +46,9 @@ class Form:
     def __init__(self, query: Row, unfolded: Row) -> None:
         """`query` has the columns that are always the same, `unfolded` what always goes with the signal."""
         first = {name: query.get(name) for name in CALLER}
-        row = f"{_QUERY}{_members(first | query)},{_RESULT}}}"
-        self._bare = f"{_BEGIN}{row}"
-        self._with_signal = f"{_BEGIN}{_SIGNAL}{_members(unfolded)}}},{row}"
+        row = b"%b%b,%b}" % (_QUERY, _members(first | query), _RESULT)
+        self._bare = _BEGIN + row
+        self._with_signal = b"%b%b%b},%b" % (_BEGIN, _SIGNAL, _members(unfolded), row)
 
     def filled(
         self,
@@ -63,49 +63,45 @@ class Form:
         has_signal: bool,
     ) -> bytes:
         """The record of one call, whose ids end in `tail`; `error` is told of one that was not successful."""
-        successful = is_successful(status)
-        named = _NULL if request_id is None else _text(request_id)
-        failure = _NULL if successful or error is None else _text(error)
-        blanks = (milliseconds, named, status, "true" if successful else "false", failure)
-        if has_signal:
-            head = self._with_signal % (created_us, tail, tail, tail, *blanks)
-        else:
-            head = self._bare % (created_us, tail, *blanks)
+        successful, end = is_successful(status), tail.encode()
+        named = _NULL if request_id is None else dumps(request_id)
+        failure = _NULL if successful or error is None else dumps(error)
+        blanks = (milliseconds, named, status, _TRUE if successful else _FALSE, failure)
+        head = (
+            self._with_signal % (created_us, end, end, end, *blanks)
+            if has_signal
+            else self._bare % (created_us, end, *blanks)
+        )
         if body is None:
-            return f"{head}}}".encode()
+            return b"%b}" % head
         if len(body) > BODY_LIMIT:
-            return f'{head},"n":{len(body)}}}'.encode()
-        return b"%b}%b%b" % (head.encode(), SEPARATOR, body)
+            return b'%b,"n":%d}' % (head, len(body))
+        return b"%b}%b%b" % (head, SEPARATOR, body)
 
     def usual(self, status: int) -> UsualForm:
         """The form of calls that succeed with this status and hold a signal."""
-        result = _RESULT % (status, "true", _NULL)
-        return UsualForm(status, self._with_signal.replace(_RESULT, result.replace("%", "%%")))
+        result = _RESULT % (status, _TRUE, _NULL)
+        return UsualForm(status, self._with_signal.replace(_RESULT, result))
 
 
 class UsualForm:
     """A form with a signal in which the result stands already; it is filled in to a line of the spool."""
 
-    __slots__ = ("_head", "status")
+    __slots__ = ("_record", "status")
 
-    def __init__(self, status: int, head: str) -> None:
+    def __init__(self, status: int, head: bytes) -> None:
         self.status = status
-        self._head = f"{head}}}\0"
+        self._record = b"%b}%b%%b" % (head, SEPARATOR)
 
     def line(self, tail: str, created_us: int, milliseconds: float, request_id: str | None, body: bytes) -> bytes:
         """As `Form.filled`, for a body that is short enough to be kept."""
-        named = _NULL if request_id is None else _text(request_id)
-        head = self._head % (created_us, tail, tail, tail, milliseconds, named)
-        return frame(head.encode() + body)
+        end, named = tail.encode(), _NULL if request_id is None else dumps(request_id)
+        return frame(self._record % (created_us, end, end, end, milliseconds, named, body))
 
 
-def _members(fields: Row) -> str:
+def _members(fields: Row) -> bytes:
     """The members of a JSON object, for a text with blanks."""
-    return _text(fields)[1:-1].replace("%", "%%")
-
-
-def _text(value: Any) -> str:
-    return dumps(value).decode()
+    return dumps(fields)[1:-1].replace(b"%", b"%%")
 
 
 class Blanks(NamedTuple):

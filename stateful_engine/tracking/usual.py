@@ -51,7 +51,7 @@ def _known(response: Response) -> Answer | None:
     chunks, kind = response.response, None
     if type(chunks) is not list or len(chunks) != 1 or type(chunks[0]) is not bytes:
         return None
-    for name, value in response.headers:
+    for name, value in response.headers._list:
         if name == "Content-Type":
             kind = value
         elif name != "Content-Length":
@@ -62,14 +62,13 @@ def _known(response: Response) -> Answer | None:
 
 def _with_ids(response: Response, query_id: str, signal_id: str, gap: tuple[bytes, bytes] | None) -> Response:
     """A copy of the response with the ids in its headers, and in the gap of its body, as `with_ids` has it."""
-    copied, pairs = object.__new__(Response), list(response.headers)
+    copied, pairs = object.__new__(Response), response.headers._list
     fields = copied.__dict__
     fields.update(response.__dict__)
     if gap is not None:
         data = b'%b"signal_id":"%b"%b' % (gap[0], signal_id.encode(), gap[1])
         fields["response"] = [data]
         pairs = [(name, str(len(data))) if name == "Content-Length" else (name, value) for name, value in pairs]
-    pairs += ((QUERY_HEADER, query_id), (SIGNAL_HEADER, signal_id))
     fields["headers"] = headers = object.__new__(Headers)
-    headers._list = pairs
+    headers._list = [*pairs, (QUERY_HEADER, query_id), (SIGNAL_HEADER, signal_id)]
     return copied
