@@ -42,6 +42,7 @@ MAX_PERCENTAGE = 1e6
 MAX_TEXT = 20_000
 MAX_REASONING = 100_000
 MAX_NAME = 255
+LEAST_ID, MOST_ID = -(2**63), 2**63 - 1
 SYMBOL_PATTERN = "^[A-Z]{6,12}$"
 TIMEFRAMES = "1m 3m 5m 15m 30m 1H 2H 4H 6H 8H 12H 1D 3D 1W 1M".split()
 """What documents name; other spellings and lengths are understood too."""
@@ -171,9 +172,9 @@ def _query_flag(value: Any) -> Any:
 
 
 def _person(value: Any) -> Any:
-    """Ids of people are text; messengers send them as numbers."""
+    """Ids of people are text; messengers send them as numbers, of which JSON knows larger ones only roughly."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return str(int(value)) if is_number and abs(value) < 10**30 and value == value // 1 else value
+    return str(int(value)) if is_number and LEAST_ID <= value <= MOST_ID and value == value // 1 else value
 
 
 def _moment(value: Any) -> Any:
@@ -229,7 +230,15 @@ PersonId = Annotated[
     str,
     BeforeValidator(_person),
     Field(min_length=1, max_length=MAX_NAME),
-    WithJsonSchema({"type": ["string", "integer"], "minLength": 1, "maxLength": MAX_NAME}),
+    WithJsonSchema(
+        {
+            "type": ["string", "integer"],
+            "minLength": 1,
+            "maxLength": MAX_NAME,
+            "minimum": LEAST_ID,
+            "maximum": MOST_ID,
+        }
+    ),
 ]
 Timeframe = Annotated[str, BeforeValidator(_timeframe), WithJsonSchema({"type": "string", "enum": TIMEFRAMES})]
 Moment = Annotated[datetime, BeforeValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})]
