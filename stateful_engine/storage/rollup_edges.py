@@ -17,6 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
+from sqlalchemy import BigInteger
 
 from stateful_engine.domain import amounts
 from stateful_engine.domain.periods import LENGTH, Edge, Grain, period_of
@@ -153,19 +154,26 @@ _OTHERS = {
 
 Columns = Mapping[str, list[Any]]
 
-_KIND = ("outcome", "is_executed", "ambiguous")
+_DOUBTFUL = "json_group_array(outcome) FILTER (WHERE ambiguous)"
+"""How signals ended whose end rests on a policy."""
+
 _AMOUNTS = {"confidence": "confidence_amount", "pnl": "pnl_amount", "r": "r_amount"}
 """Amounts in millionths by measure, those of results of closed signals only."""
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
-_FIELD_BITS = 64
-_FIELDS = {name: _FIELD_BITS * index for index, name in enumerate(SIGNALS.split_measures)}
-"""Where the field of a measure begins."""
+_FORMAT = "".join(
+    "q" if isinstance(Base.metadata.tables[SIGNALS.cells].columns[name].type, BigInteger) else "i"
+    for name in SIGNALS.split_measures
+)
+_NUMBERS = struct.Struct(f"<{_FORMAT}")
+"""The fields of measures, as wide as those of cells: 64 bits for amounts, 32 for counts."""
+
+_FIELDS = {name: 8 * struct.calcsize(f"<{_FORMAT[:index]}") for index, name in enumerate(SIGNALS.split_measures)}
+"""At which bit the field of a measure begins."""
 
 _ONE = {name: 1 << begin for name, begin in _FIELDS.items()}
-_SIGNS = sum(one << _FIELD_BITS - 1 for one in _ONE.values())
-_NUMBERS = struct.Struct(f"<{len(_FIELDS)}q")
+_SIGNS = sum(1 << end - 1 for end in (*list(_FIELDS.values())[1:], 8 * _NUMBERS.size))
 
 
 def _by_fields(connection: Connection, edge: Edge, dimensions: Sequence[str]) -> Sums:
@@ -179,15 +187,17 @@ def _by_fields(connection: Connection, edge: Edge, dimensions: Sequence[str]) ->
 def _columns(connection: Connection, edge: Edge, dimensions: tuple[str, ...]) -> Columns:
     statement = f"{_columns_statement(dimensions)} WHERE {_between(edge, 'sqlite')}) AS numbers"
     found = rollup_sql.fetched(connection, statement)[0]
-    return dict(zip((*_KIND, *_AMOUNTS.values(), *dimensions), map(orjson.loads, found), strict=True))
+    names = ("doubtful", "outcome", "is_executed", *_AMOUNTS.values(), *dimensions)
+    return dict(zip(names, map(orjson.loads, found), strict=True))
 
 
 @lru_cache(maxsize=64)
 def _columns_statement(dimensions: tuple[str, ...]) -> str:
     """Asks for columns, up to the condition on rows. What is soon made of few different texts is made of them later."""
     values = facts_of(SIGNALS, "sqlite").values | {name: name for name in TEXTS} | {"closed_on": "closed_day"}
-    asked = (*_KIND, *_AMOUNTS.values(), *map(values.__getitem__, dimensions))
-    return f"SELECT {', '.join(f'json_group_array({sql})' for sql in asked)} FROM ({_numbers('sqlite')}"
+    asked = ("outcome", "is_executed", *_AMOUNTS.values(), *map(values.__getitem__, dimensions))
+    columns = ", ".join(f"json_group_array({sql})" for sql in asked)
+    return f"SELECT {_DOUBTFUL}, {columns} FROM ({_numbers('sqlite')}"
 
 
 def _packed(columns: Columns) -> list[int]:
@@ -232,13 +242,11 @@ def _unpacked(row: int) -> Told:
 
 def _others(columns: Columns) -> Told:
     """What only the whole is asked for."""
-    found: Counter[str] = Counter()
-    for (outcome, is_ambiguous), n in Counter(zip(columns["outcome"], columns["ambiguous"], strict=True)).items():
-        found[outcome.lower()] += n
-        found[f"ambiguous_{outcome.lower()}"] += n * bool(is_ambiguous)
+    found = {outcome.lower(): n for outcome, n in Counter(columns["outcome"]).items()}
+    found |= {f"ambiguous_{outcome.lower()}": n for outcome, n in Counter(columns["doubtful"]).items()}
     for name in ("pnl", "r"):
-        found.update(_gains(name, Counter(columns[_AMOUNTS[name]])))
-    return tuple(map(found.__getitem__, SIGNALS.other_measures))
+        found |= _gains(name, Counter(columns[_AMOUNTS[name]]))
+    return tuple(found.get(name, 0) for name in SIGNALS.other_measures)
 
 
 def _gains(name: str, known: Counter[int | None]) -> dict[str, int]:

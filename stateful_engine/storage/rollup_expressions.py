@@ -67,9 +67,12 @@ class Sql:
         return f"'{text[:26]}'" if self._is_sqlite else f"TIMESTAMPTZ '{text}'"
 
     def units(self, column: str, limit: float, unit: int = amounts.MICRO) -> str:
-        """As `amounts.units`: a cast truncates on SQLite, and rounds to even on PostgreSQL, where it must not."""
-        scaled = f"{column} * {unit}.0 + CASE WHEN {column} < 0 THEN -0.5 ELSE 0.5 END"
-        whole = f"CAST({scaled} AS INTEGER)" if self._is_sqlite else f"CAST(trunc({scaled}) AS BIGINT)"
+        """As `amounts.units`: `round` does so on SQLite, while PostgreSQL rounds to even, which it must not."""
+        if self._is_sqlite:
+            whole = f"CAST(round({column} * {unit}.0) AS INTEGER)"
+        else:
+            scaled = f"{column} * {unit}.0 + CASE WHEN {column} < 0 THEN -0.5 ELSE 0.5 END"
+            whole = f"CAST(trunc({scaled}) AS BIGINT)"
         return f"CASE WHEN abs({column}) <= {limit} THEN {whole} END"
 
     def character(self, code: int) -> str:
