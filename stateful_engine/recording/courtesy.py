@@ -2,9 +2,10 @@
 
 A thread that wants the interpreter waits until its holder lets go of it, or has had its full 5 ms. So the writer lets
 go every fraction of a millisecond while requests keep coming, for a moment. While there is no processor time to spare,
-it lets go for longer and longer: a burst is served at the host's own speed and stored behind it. Once a 32nd of the
-spool's room is taken, which takes a few seconds to store, the writer only takes breath: so nobody who waits for it
-waits long, and a host under load all day does not run into `STATEFUL_SPOOL_MAX_BYTES`.
+it lets go for longer and longer, also for what it stored meanwhile without a stop: a burst is served at the host's own
+speed and stored behind it. Once a 32nd of the spool's room is taken, which takes a few seconds to store, the writer
+only takes breath: so nobody who waits for it waits long, and a host under load all day does not run into
+`STATEFUL_SPOOL_MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from stateful_engine.recording.spool import Spool
 
 SHORTEST = 0.0001
+FIRST = 0.001
 LONGEST = 0.05
-"""Seconds that the writer sleeps at a time, while records are made."""
+"""Seconds that the writer sleeps at a time, while records are made; `FIRST` until it knows whether the host is busy."""
 
 LONGER = 8
 """How many times as long it sleeps from one look to the next while the host is busy; half as long once it is not."""
@@ -76,10 +78,11 @@ class Courtesy:
         self._woke = 0.0
         self._looked = 0.0
         self._used = Usage(0.0, 0)
+        self._owed = 0.0
 
     def host_is_busy(self) -> bool:
         """Whether requests left no time to spare when that was last looked at."""
-        return self._pause > SHORTEST
+        return self._pause > FIRST
 
     def __call__(self) -> None:
         """Between two records: sleep, if others are being made and this thread has worked for a while."""
@@ -87,25 +90,38 @@ class Courtesy:
         if now - self._looked >= WINDOW and not self._hurry():
             self._look(now)
         self._rest(now, self._pause)
+        while self._owed >= LONGEST and not self._hurry():
+            self._owed -= LONGEST
+            self._sleep(LONGEST)
+            self._look(self._woke)
 
     def breathe(self) -> None:
-        """Amid a transaction, which is not to stay open longer than it must: sleep for the shortest time."""
-        if self._pause:
-            self._rest(self._now(), SHORTEST)
+        """Amid a transaction, which is not to stay open longer than it must: sleep for the shortest time.
 
-    def _rest(self, now: float, seconds: float) -> None:
-        if seconds and now - self._woke >= HELD and not self._hurry():
-            time.sleep(seconds)
-            self._woke = self._now()
+        While the host is busy, the rest of the sleep is made up for before the next record.
+        """
+        if self._pause and self._rest(self._now(), SHORTEST) and self.host_is_busy():
+            self._owed += self._pause
+
+    def _rest(self, now: float, seconds: float) -> bool:
+        if not seconds or now - self._woke < HELD or self._hurry():
+            return False
+        self._sleep(seconds)
+        return True
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+        self._woke = self._now()
 
     def _look(self, now: float) -> None:
         appended, is_full = self._spool.appended, self._is_full(now)
         if appended == self._seen:
-            self._pause = 0.0
+            self._pause = self._owed = 0.0
         elif is_full and self._spool.pending_bytes < ROOM * self._spool.max_bytes:
-            self._pause = min(LONGEST, LONGER * max(SHORTEST, self._pause))
+            self._pause = min(LONGEST, LONGER * max(FIRST, self._pause))
         else:
-            self._pause = max(SHORTEST, self._pause / 2)
+            self._pause = max(SHORTEST, self._pause / 2) if self._pause else FIRST
+            self._owed = 0.0
         self._seen = appended
 
     def _is_full(self, now: float) -> bool:

@@ -103,6 +103,30 @@ def test_breath_is_taken_after_some_work_and_only_while_records_are_made(
     assert host.looks == before + 2, "it has slept, and noted when it woke"
 
 
+def test_what_was_stored_while_the_host_was_busy_is_made_up_for(spool: Spool, host: Host) -> None:
+    def nobody_waits() -> bool:
+        spool.append(LINE, 1)
+        return False
+
+    def looks_of(step: Callable[[], None]) -> int:
+        before = host.looks
+        step()
+        return host.looks - before
+
+    courtesy = Courtesy(spool, nobody_waits, now=host.now, used=host.used)
+    for _ in range(5):
+        courtesy()
+    usual = looks_of(courtesy)
+    for _ in range(3):
+        courtesy.breathe()
+    assert looks_of(courtesy) == usual + 3, "three sleeps more"
+    assert looks_of(courtesy) == usual
+    for _ in range(3):
+        courtesy.breathe()
+    host.share = 0.1
+    assert looks_of(courtesy) < usual + 3, "the host has time again"
+
+
 def test_nobody_takes_breath_while_somebody_waits(make: Callable[..., Courtesy], spool: Spool, host: Host) -> None:
     waits = False
     courtesy = Courtesy(spool, lambda: waits, now=host.now, used=host.used)
