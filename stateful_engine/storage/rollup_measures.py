@@ -12,15 +12,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 from stateful_engine.domain import amounts
 from stateful_engine.domain.clock import to_epoch_us
-from stateful_engine.domain.periods import LENGTH, STRIDE, Grain
+from stateful_engine.domain.periods import LENGTH, Grain, period_of
 from stateful_engine.domain.redaction import clean_text
 from stateful_engine.domain.vocabulary import Outcome
 from stateful_engine.storage.base import SHORT_TEXT, whole
 from stateful_engine.storage.breath import breathe
+
+T = TypeVar("T")
 
 Row = Mapping[str, Any]
 Column = list[Any]
@@ -75,14 +77,12 @@ class Family:
 
 
 def _signal_facts(rows: Columns, wanted: Collection[str]) -> Facts:
-    outcomes = [str(outcome or _PENDING) for outcome in rows("outcome")]
+    outcomes = _each(rows("outcome"), lambda outcome: str(outcome or _PENDING))
     confidences = _units(rows("confidence"), amounts.MAX_CONFIDENCE)
     executed = [bool(flag) for flag in rows("is_executed")]
     values: dict[str, Column] = {name: _labels(rows(name)) for name in TEXTS if name in wanted}
     if "confidence" in wanted:
-        values["confidence"] = [
-            NOTHING if amount is None else str(amounts.confidence_bin(amount)) for amount in confidences
-        ]
+        values["confidence"] = _each(confidences, _confidence_bin)
     if "executed" in wanted:
         values["executed"] = ["1" if flag else "0" for flag in executed]
     if "pair" in wanted:
@@ -112,8 +112,7 @@ def _labels(texts: Sequence[Any], longest: int = LONGEST) -> Column:
     """As `label`, once for each different text: those of a column are few."""
     if not _PLAIN.issuperset(map(type, texts)):
         return [label(text, longest) for text in texts]
-    known = {text: label(text, longest) for text in set(texts)}
-    return list(map(known.__getitem__, texts))
+    return _each(texts, lambda text: label(text, longest))
 
 
 _PLAIN = frozenset((str, type(None)))
@@ -121,8 +120,17 @@ _PLAIN = frozenset((str, type(None)))
 
 def _units(values: Sequence[Any], limit: float, unit: int = amounts.MICRO) -> list[int | None]:
     """As `amounts.units`, once for each different value: confidences, targets and stops repeat themselves."""
-    known = {value: amounts.units(value, limit, unit) for value in set(values)}
+    return _each(values, lambda value: amounts.units(value, limit, unit))
+
+
+def _each(values: Sequence[Any], make: Callable[[Any], T]) -> list[T]:
+    """What `make` gives for each value, made once for each different one."""
+    known = {value: make(value) for value in set(values)}
     return list(map(known.__getitem__, values))
+
+
+def _confidence_bin(amount: int | None) -> str:
+    return NOTHING if amount is None else str(amounts.confidence_bin(amount))
 
 
 def _add_results(rows: Columns, outcomes: list[str], measures: dict[str, list[int]]) -> list[bool]:
@@ -283,7 +291,7 @@ FAMILIES = {family.source: family for family in (SIGNALS, QUERIES, INTERACTIONS)
 def cells_of(family: Family, rows: Sequence[Row], *, sign: int = 1) -> Cells:
     """What `rows` amount to, by hour; with `sign` -1 what their going takes away."""
     facts = family.facts(lambda name: [row.get(name) for row in rows], family.dimensions)
-    hours = _hours([moment_of(row["created_at"]) for row in rows])
+    hours = _hours([row["created_at"] for row in rows])
     measures = {name: column for name, column in facts.measures.items() if any(column)}
     together = {name: sign * sum(column) for name, column in measures.items()}
     cells: Cells = {}
@@ -349,6 +357,10 @@ def moment_of(value: datetime | int) -> int:
     return to_epoch_us(value) if isinstance(value, datetime) else int(value)
 
 
-def _hours(created: list[int]) -> list[int]:
-    length, begin = LENGTH[Grain.HOUR], Grain.HOUR * STRIDE
-    return [begin + moment // length for moment in created]
+def _hours(created: list[Any]) -> list[int]:
+    """The hours of times. The rows of a batch are often of one hour, and need not be looked at one by one then."""
+    if not created:
+        return []
+    moments = created if set(map(type, created)) == {int} else [moment_of(made) for made in created]
+    first, last = (period_of(Grain.HOUR, moment) for moment in (min(moments), max(moments)))
+    return [first] * len(moments) if first == last else [period_of(Grain.HOUR, moment) for moment in moments]
