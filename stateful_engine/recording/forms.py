@@ -29,9 +29,11 @@ _NAME = rb'(?:null|"([0-9a-f-]*)"),'
 
 _FILLED = re.compile(
     rb'\{"k":"c","u":([0-9]+),"q":"qry(_[0-9a-f]{12}_[0-9]+)","s":\[\],"i":\[\],'
-    rb'(?:"f":\{"signal_id":"sig\2","interaction_id":"int\2",(.*?)\},)?'
+    rb'(?:"f":\{"signal_id":"sig\2","interaction_id":"int\2",([^{}]*(?:\{[^{}]*\})?)\},)?'
     rb'"l":\{"processing_time_ms":([0-9]+\.[0-9]{3}),' + b"".join(b'"%b":' % name.encode() + _NAME for name in _IDS)
 )
+"""What goes with the signal ends where its object does (a mapping is one object in it): no caller wrote any of that, and
+what callers write stands behind the blanks."""
 
 
 class Form:

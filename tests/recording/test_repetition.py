@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from stateful_engine.config import Settings
-from stateful_engine.recording.forms import Form, blanks
+from stateful_engine.recording.forms import CALLER, Form, blanks
 from stateful_engine.recording.preparing import Preparer
 from stateful_engine.recording.records import Call, encode
 from stateful_engine.recording.rows import TableRows
@@ -109,6 +109,33 @@ def test_other_records_are_no_filled_forms() -> None:
     of_another = filled(1).replace(b'"sig_000000000001', b'"sig_000000000002')
     for payload in (encode(call), stamped, of_another, b"", b"{}"):
         assert blanks(payload) is None
+
+
+LIKE_BLANKS = {"processing_time_ms": 1.234, "request_id": None, **dict.fromkeys(CALLER), "more": 1}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"request_params": {"inner": {"a": {}}, "l": LIKE_BLANKS}},
+        {"body": b'{"inner":{},"l":%b}' % orjson.dumps(LIKE_BLANKS)},
+        {"user_query": '},"l":%s' % orjson.dumps(LIKE_BLANKS).decode()},
+    ],
+)
+def test_no_caller_can_write_blanks_himself(given: dict[str, Any]) -> None:
+    assert blanks(filled(1, request_id="an id of other letters", **given)) is None
+    found = blanks(filled(1, **given))
+    assert found is not None
+    assert found.milliseconds == 1.5
+
+
+def test_calls_of_a_view_with_a_mapping_are_known_as_well() -> None:
+    mapped = {**ORIGIN, "mapping": {"action": "signal.action"}}
+    tail, kept = "_00000000000a_1700000000", {"milliseconds": 0.5, "request_id": None, "error": None, "body": BODY}
+    payload = Form(QUERY, mapped).filled(tail, MADE_US, status=200, has_signal=True, **kept)  # type: ignore[arg-type]
+    found = blanks(payload)
+    assert found is not None
+    assert found.rest[0] == orjson.dumps(mapped)[1:-1]
 
 
 def test_a_form_tells_what_it_was_filled_with() -> None:
