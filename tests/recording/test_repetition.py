@@ -119,7 +119,7 @@ LIKE_BLANKS = {"processing_time_ms": 1.234, "request_id": None, **dict.fromkeys(
     [
         {"request_params": {"inner": {"a": {}}, "l": LIKE_BLANKS}},
         {"body": b'{"inner":{},"l":%b}' % orjson.dumps(LIKE_BLANKS)},
-        {"user_query": '},"l":%s' % orjson.dumps(LIKE_BLANKS).decode()},
+        {"user_query": f'}},"l":{orjson.dumps(LIKE_BLANKS).decode()}'},
     ],
 )
 def test_no_caller_can_write_blanks_himself(given: dict[str, Any]) -> None:
