@@ -32,8 +32,8 @@ _FILLED = re.compile(
     rb'(?:"f":\{"signal_id":"sig\2","interaction_id":"int\2",([^{}]*(?:\{[^{}]*\})?)\},)?'
     rb'"l":\{"processing_time_ms":([0-9]+\.[0-9]{3}),' + b"".join(b'"%b":' % name.encode() + _NAME for name in _IDS)
 )
-"""What goes with the signal ends where its object does (a mapping is one object in it): no caller wrote any of that, and
-what callers write stands behind the blanks."""
+"""What goes with the signal ends where its object does, in which a mapping is the only other: no caller wrote any of
+that, and what callers write stands behind the blanks."""
 
 
 class Form:
