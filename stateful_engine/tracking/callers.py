@@ -48,6 +48,12 @@ class Caller:
             self._forms.keep(options, known)
         return known
 
+    def was_told_one(self, options: Options, status: int) -> None:
+        """Have the form of further such calls in `usual`; it is made once, as many are told something new each time."""
+        known = self.usual.get(options)
+        if known is None or known.status != status:
+            self.usual.keep(options, self.form(options).usual(status))
+
 
 Identity = tuple[str | None, ...] | None
 """What `identity_of` says about a request."""

@@ -37,10 +37,10 @@ def settle(call: Observation, caller: Caller, answer: Answer) -> Ids:
         return _settle_rows(call, info, answer, found)
     created_us = clock.epoch_us()
     tail = identifiers.tail(created_us)
-    has_signal, form = found is None, caller.form(options)
+    has_signal = found is None
     if has_signal and options.mapping is None:
-        caller.usual.keep(options, form.usual(answer.status))
-    record = form.filled(
+        caller.was_told_one(options, answer.status)
+    record = caller.form(options).filled(
         tail,
         created_us,
         status=answer.status,
