@@ -58,7 +58,7 @@ def settle(call: Observation, caller: Caller, answer: Answer) -> Ids:
 
 
 def _settle_rows(call: Observation, info: RequestInfo, answer: Answer, found: Sequence[ExtractedSignal] | None) -> Ids:
-    """As `settle` for what is not usual: several signals, options that ask for them now, and experiments."""
+    """As `settle` for what no form says: several signals, options that ask for them now, and experiments."""
     runtime, options = call.runtime, call.options
     query_id, created_us = identifiers.query_id(), clock.epoch_us()
     query = {**query_columns(options, info), **_result(call, answer), **stamping.columns(call.stamp)}

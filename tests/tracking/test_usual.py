@@ -97,6 +97,8 @@ CALLS: list[tuple[Callable[[], Any], str, dict[str, Any]]] = [
     (plain, "", {"headers": {"If-None-Match": '"x"'}}),
     (plain, "", {"headers": {"Range": "bytes=0-3"}}),
     (plain, "", {"headers": {"User-Agent": "50 % off"}}),
+    (plain, "", {"headers": {"User-Agent": '"response_status":%d,"is_successful":%b,"error_message":%b'}}),
+    (plain, "", {"headers": {"User-Agent": "curl", "X-Request-ID": '","session_id":"stolen'}}),
     (plain, "?token=secretsecretsecret", {}),
     (plain, "", {"method": "POST", "json": {"symbol": "XAUUSD"}}),
     (lambda: SHARED, "", {}),
