@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stateful_engine.recording.courtesy import Courtesy, Usage, usage
+from stateful_engine.recording.courtesy import PATIENCE, Courtesy, Usage, usage
 from stateful_engine.recording.frames import frame
 from stateful_engine.recording.spool import Spool
 
@@ -31,6 +31,10 @@ class Host:
         self._used += 0.1 * self.share
         self._pushed_off += 10 * self.competitors
         return self._seconds
+
+    def sleep(self, seconds: float) -> None:
+        self._seconds += seconds
+        self._used += seconds * self.share
 
     def used(self) -> Usage:
         return Usage(self._used, self._pushed_off)
@@ -145,6 +149,17 @@ def test_without_new_records_the_writer_does_not_wait_for_anybody(make: Callable
 
 def test_somebody_who_waits_for_the_writer_comes_before_the_host(make: Callable[..., Courtesy], spool: Spool) -> None:
     assert not becomes(make(hurry=True), spool, busy=True)
+
+
+def test_once_something_has_waited_long_the_writer_takes_its_share(
+    make: Callable[..., Courtesy], spool: Spool, host: Host
+) -> None:
+    courtesy = make()
+    assert becomes(courtesy, spool, busy=True)
+    host.sleep(PATIENCE)
+    assert becomes(courtesy, spool, busy=False)
+    spool.settled = spool.appended
+    assert becomes(courtesy, spool, busy=True), "it has been stored"
 
 
 def test_once_much_waits_the_writer_takes_its_share(make: Callable[..., Courtesy], spool: Spool) -> None:
