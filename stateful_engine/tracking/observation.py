@@ -88,20 +88,18 @@ class Observation(Observer):
 
     def returned(self, rv: Any) -> None:
         """The view gave `rv`, which is looked at later and never changed."""
+        self.elapsed = perf_counter() - self.started
+        self.running = False
         self.rv = rv
-        self._ended()
+        self.runtime.guard.attempt("finish_tracking", Observation._await_response, self)
 
     def raised(self, error: BaseException) -> None:
         """The view raised `error`, which goes on its way untouched."""
         self.error = error
-        self._ended()
+        self.returned(None)
 
-    def _ended(self) -> None:
-        self.elapsed = perf_counter() - self.started
-        self.running = False
-        self.runtime.guard.attempt("finish_tracking", Observation._finish, self)
-
-    def _finish(self) -> None:
+    def _await_response(self) -> None:
+        """Have the call settled by the response of its request; the first call of a request asks for that."""
         try:
             observer.reset(self._token)
         except ValueError:
@@ -109,14 +107,10 @@ class Observation(Observer):
             observer.set(None)
         if self.request is None:
             self.settle(self.own_answer())
-        else:
-            self._await_response(self.request)
-
-    def _await_response(self, serving: Request) -> None:
-        """Have the call settled by the response of its request; the first call of a request asks for that."""
+            return
         held = _held()
         first: Observation | None = held.get(_KEY)
-        if first is None or first.request is not serving or first.answered:
+        if first is None or first.request is not self.request or first.answered:
             held[_KEY] = self
             after_this_request(self.respond)
         else:
