@@ -33,15 +33,17 @@ from stateful_engine.domain import clock, identifiers
 from stateful_engine.domain.extraction import extract
 from stateful_engine.guard import Guard
 from stateful_engine.recording.columns import signal_row
+from stateful_engine.recording.forms import Form
 from stateful_engine.recording.preparing import Preparer
 from stateful_engine.recording.recorder import Recorder
-from stateful_engine.recording.records import Call, Record, Rows, encode
+from stateful_engine.recording.records import Record, Rows, encode
 from stateful_engine.recording.sinks import DatabaseSink
 from stateful_engine.storage import migrate, tables
 from stateful_engine.storage.database import Database
 
 TABLES = ("signal_history", "gpt_query_log", "user_interaction")
 BATCH = 1000
+CALLERS = 300
 SETTINGS = Settings()
 
 
@@ -54,37 +56,34 @@ def signals(count: int) -> list[Record]:
 
 
 def calls(count: int) -> list[Record]:
-    """Tracked calls as the decorator records them."""
-    body = orjson.dumps(common.BODY)
-    return [_call(body) for _ in range(count)]
-
-
-def _call(body: bytes) -> Call:
+    """Tracked calls as the decorator records them: the same question of many callers."""
+    body, origin = orjson.dumps(common.BODY), {"interaction_source": "CHAT_GPT", "source": "CHAT_GPT"}
     query = {
         "endpoint": "/api/gpts/signal",
         "method": "GET",
         "request_params": {"symbol": "BTCUSDT", "tf": "1H"},
-        "response_status": 200,
-        "processing_time_ms": 1.25,
-        "is_successful": True,
         "user_agent": "Mozilla/5.0 ChatGPT-User/1.0",
         "ip_address": "127.0.0.1",
     }
-    unfolded = {
-        "signal_id": identifiers.signal_id(),
-        "interaction_id": identifiers.interaction_id(),
-        "interaction_source": "CHAT_GPT",
-        "source": "CHAT_GPT",
-        "source_engine": None,
-        "mapping": None,
-    }
-    return Call(clock.epoch_us(), identifiers.query_id(), query, body, unfolded=unfolded)
+    unfolded = {**origin, "source_engine": None, "mapping": None}
+    forms = [Form({**query, "user_ref": f"{number:032x}"}, unfolded) for number in range(CALLERS)]
+    return [_call(forms[number % CALLERS], body) for number in range(count)]
+
+
+def _call(form: Form, body: bytes) -> bytes:
+    now = clock.epoch_us()
+    told: dict[str, Any] = {"status": 200, "milliseconds": 1.25, "request_id": None, "error": None}
+    return form.filled(identifiers.tail(now), now, body=body, has_signal=True, **told)
+
+
+def _encoded(record: Record) -> bytes:
+    return record if isinstance(record, bytes) else encode(record)
 
 
 def store(database: Database, made: list[Record]) -> float:
     """Seconds from rows to the last commit."""
     prepare, sink = Preparer(SETTINGS), DatabaseSink(database)
-    batches = [prepare([encode(each) for each in part]) for part in _parts(made)]
+    batches = [prepare([_encoded(each) for each in part]) for part in _parts(made)]
     begin = time.perf_counter()
     for batch in batches:
         sink.store(batch)
