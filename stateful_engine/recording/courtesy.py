@@ -3,9 +3,9 @@
 A thread that wants the interpreter waits until its holder lets go of it, or has had its full 5 ms. So the writer lets
 go every fraction of a millisecond while requests keep coming, for a moment. While there is no processor time to spare,
 it lets go for longer and longer, also for what it stored meanwhile without a stop: a burst is served at the host's own
-speed and stored behind it. Once a 32nd of the spool's room is taken, which takes a few seconds to store, or something
-has waited for `PATIENCE`, the writer only takes breath: so nobody who waits for it waits long, and a host under load
-all day does not run into `STATEFUL_SPOOL_MAX_BYTES`.
+speed and stored behind it. Once a 32nd of the spool's room is taken, which takes a few seconds to store, something has
+waited for `PATIENCE`, or a process beside it asks for haste, the writer only takes breath: so nobody who waits for it
+waits long, and a host under load all day does not run into `STATEFUL_SPOOL_MAX_BYTES`.
 """
 
 from __future__ import annotations
@@ -124,17 +124,20 @@ class Courtesy:
             self._pause = self._owed = 0.0
         elif is_full and self._can_wait(now, appended):
             self._pause = min(LONGEST, LONGER * max(FIRST, self._pause))
+        elif is_full:
+            self._pause, self._owed = SHORTEST, 0.0
         else:
             self._pause = max(SHORTEST, self._pause / 2) if self._pause else FIRST
             self._owed = 0.0
         self._seen = appended
 
     def _can_wait(self, now: float, appended: int) -> bool:
-        """Whether what waits in the spool is little, and what was there at some earlier look has not waited long."""
+        """Whether what waits in the spool is little, has not waited long, and nobody on this machine asks for it."""
         if self._spool.settled >= self._expected:
             self._expected, self._expected_since = appended, now
         is_little = self._spool.pending_bytes < ROOM * self._spool.max_bytes
-        return is_little and now - self._expected_since < PATIENCE
+        is_new = now - self._expected_since < PATIENCE
+        return is_little and is_new and not self._spool.is_haste_asked_for()
 
     def _is_full(self, now: float) -> bool:
         """Whether this process has used up an interpreter since the last look, or had to fight for a core."""

@@ -132,6 +132,10 @@ class Recorder:
         """As `flush`, for somebody who is about to read: does not wait for a database that is away."""
         return self._caught_up(timeout, patient=False)
 
+    def ask_for_haste(self) -> None:
+        """Have other processes on this machine store what they have sooner, for somebody who waits for it here."""
+        self._spool.ask_for_haste()
+
     def _caught_up(self, timeout: float, *, patient: bool) -> bool:
         spool = self._spool
         target = spool.appended

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from stateful_engine.errors import SpoolFullError
@@ -24,6 +24,8 @@ from stateful_engine.recording.writing import is_written
 SEGMENT_BYTES = 16 * 2**20
 SEGMENT_SECONDS = 60.0
 ADOPTED_AT_ONCE = 4
+HASTE = "haste"
+HASTE_SECONDS = 2.0
 
 
 class Spool:
@@ -253,6 +255,19 @@ class Spool:
             return records.created_us(first[0][0])
         except (IndexError, ValueError, KeyError, TypeError):
             return None
+
+    def ask_for_haste(self) -> None:
+        """Tell the writers of all processes that share the folder that somebody waits for what they have."""
+        with suppress(OSError):
+            (self.folder / HASTE).touch(mode=0o600)
+
+    def is_haste_asked_for(self) -> bool:
+        """Whether somebody has done so a moment ago."""
+        try:
+            asked = (self.folder / HASTE).stat().st_mtime
+        except OSError:
+            return False
+        return abs(time.time() - asked) < HASTE_SECONDS
 
     def sync(self) -> None:
         """Bring everything that is pending onto the disk."""

@@ -81,6 +81,7 @@ class Effects:
                 found = look(session)
             if found is not None or time.monotonic() >= deadline or not _may_be_on_its_way(signal_id):
                 return found
+            self._recorder.ask_for_haste()
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 

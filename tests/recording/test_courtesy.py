@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -160,6 +162,18 @@ def test_once_something_has_waited_long_the_writer_takes_its_share(
     assert becomes(courtesy, spool, busy=False)
     spool.settled = spool.appended
     assert becomes(courtesy, spool, busy=True), "it has been stored"
+
+
+def test_a_process_beside_it_may_ask_for_haste(
+    make: Callable[..., Courtesy], spool: Spool, host: Host, tmp_path: Path
+) -> None:
+    courtesy = make()
+    assert becomes(courtesy, spool, busy=True)
+    Spool(tmp_path / "spool", max_bytes=2**20).ask_for_haste()
+    assert becomes(courtesy, spool, busy=False)
+    long_ago = time.time() - 60
+    os.utime(tmp_path / "spool" / "haste", (long_ago, long_ago))
+    assert becomes(courtesy, spool, busy=True)
 
 
 def test_once_much_waits_the_writer_takes_its_share(make: Callable[..., Courtesy], spool: Spool) -> None:

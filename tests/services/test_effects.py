@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from flask import Flask
 from stateful_engine.domain.identifiers import signal_id as new_signal_id
 from stateful_engine.errors import ConflictError, InvalidInputError, SignalNotFoundError
 from stateful_engine.extension import Runtime
+from stateful_engine.recording.spool import HASTE
 
 LONG = {"symbol": "BTCUSDT", "action": "BUY", "entry_price": 100.0, "stop_loss": 98.0, "take_profit": 106.0}
 
@@ -116,14 +118,18 @@ def test_an_unknown_signal_is_told_at_once(runtime: Runtime) -> None:
 
 
 def test_an_effect_waits_for_a_signal_that_another_process_is_still_bringing(
-    make_app: Callable[..., Flask],
+    make_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
-    here = make_app(STATEFUL_EFFECT_WAIT=10).extensions["stateful_engine"]
-    there = make_app(STATEFUL_EFFECT_WAIT=10).extensions["stateful_engine"]
+    options: dict[str, Any] = {"STATEFUL_EFFECT_WAIT": 10, "STATEFUL_SPOOL_DIR": str(tmp_path / "spool")}
+    here, there = (make_app(**options).extensions["stateful_engine"] for _ in range(2))
+    there.state_manager.save_signal_history(LONG)
     signal_id = new_signal_id()
     done: list[str] = []
     waiting = threading.Thread(target=lambda: done.append(here.state_manager.execute(signal_id, 1.0).signal_id))
     waiting.start()
+    while waiting.is_alive() and not (tmp_path / "spool" / HASTE).exists():
+        waiting.join(timeout=0.01)
+    assert waiting.is_alive(), "whoever has the signal is asked to make haste, and waited for"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("stateful_engine.domain.identifiers.signal_id", lambda: signal_id)
         there.state_manager.save_signal_history(LONG, durable=True)
