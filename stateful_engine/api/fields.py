@@ -43,6 +43,8 @@ MAX_TEXT = 20_000
 MAX_REASONING = 100_000
 MAX_NAME = 255
 LEAST_ID, MOST_ID = -(2**63), 2**63 - 1
+EXACT = 2**53
+"""Up to this every integer has a float of its own."""
 SYMBOL_PATTERN = "^[A-Z]{6,12}$"
 TIMEFRAMES = "1m 3m 5m 15m 30m 1H 2H 4H 6H 8H 12H 1D 3D 1W 1M".split()
 """What documents name; other spellings and lengths are understood too."""
@@ -172,9 +174,12 @@ def _query_flag(value: Any) -> Any:
 
 
 def _person(value: Any) -> Any:
-    """Ids of people are text; messengers send them as numbers, of which JSON knows larger ones only roughly."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return str(int(value)) if is_number and LEAST_ID <= value <= MOST_ID and value == value // 1 else value
+    """Ids of people are text; messengers send them as numbers. A large one that is no integer has been rounded."""
+    if isinstance(value, float):
+        is_exact = abs(value) <= EXACT and value.is_integer()
+    else:
+        is_exact = isinstance(value, int) and not isinstance(value, bool) and LEAST_ID <= value <= MOST_ID
+    return str(int(value)) if is_exact else value
 
 
 def _moment(value: Any) -> Any:
