@@ -76,14 +76,10 @@ def _call(form: Form, body: bytes) -> bytes:
     return form.filled(identifiers.tail(now), now, body=body, has_signal=True, **told)
 
 
-def _encoded(record: Record) -> bytes:
-    return record if isinstance(record, bytes) else encode(record)
-
-
 def store(database: Database, made: list[Record]) -> float:
     """Seconds from rows to the last commit."""
     prepare, sink = Preparer(SETTINGS), DatabaseSink(database)
-    batches = [prepare([_encoded(each) for each in part]) for part in _parts(made)]
+    batches = [prepare([encode(each) for each in part]) for part in _parts(made)]
     begin = time.perf_counter()
     for batch in batches:
         sink.store(batch)

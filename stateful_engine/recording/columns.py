@@ -25,8 +25,9 @@ ATTRIBUTION_COLUMNS = (
     "gpt_id",
     "request_id",
 )
-_MINUTE = 60_000_000
 USAGE_COLUMNS = ("tokens_used", "prompt_tokens", "completion_tokens", "cost_usd", "ai_reasoning_time_ms")
+
+_MINUTE = 60_000_000
 
 
 def signal_row(

@@ -302,7 +302,7 @@ class Recorder:
 
 
 def _line(record: Record) -> bytes:
-    payload = record if isinstance(record, bytes) else encoding.encode(record)
+    payload = encoding.encode(record)
     if len(payload) > MAX_PAYLOAD:
         raise PayloadTooLargeError(f"a record may hold {MAX_PAYLOAD >> 20} MiB; record less at a time")
     return frame(payload)

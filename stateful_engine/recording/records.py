@@ -54,11 +54,13 @@ Record = Call | Rows | bytes
 """What may be recorded; bytes are a record that is encoded already."""
 
 
-def encode(record: Call | Rows) -> bytes:
-    """The bytes of a record, made with one pass of orjson.
+def encode(record: Record) -> bytes:
+    """The bytes of a record, made with one pass of orjson; of one that is encoded already, itself.
 
     Raises `TypeError` when a row holds something that JSON cannot say.
     """
+    if isinstance(record, bytes):
+        return record
     if isinstance(record, Rows):
         return dumps({"k": "r", "u": record.created_us, "t": record.tables})
     body = record.body

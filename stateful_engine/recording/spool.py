@@ -24,8 +24,10 @@ from stateful_engine.recording.writing import is_written
 SEGMENT_BYTES = 16 * 2**20
 SEGMENT_SECONDS = 60.0
 ADOPTED_AT_ONCE = 4
+
 HASTE = "haste"
 HASTE_SECONDS = 2.0
+"""A file that somebody touches who waits for a record of another process, and for how long that says so."""
 
 
 class Spool:

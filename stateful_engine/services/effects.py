@@ -20,7 +20,7 @@ from stateful_engine.errors import ConflictError, Fault, InvalidInputError, Sign
 from stateful_engine.events import Announce, outcome_recorded, signal_executed, silent
 from stateful_engine.recording.columns import interaction_row
 from stateful_engine.services import inputs
-from stateful_engine.storage import interactions, signals
+from stateful_engine.storage import intake, interactions, signals
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -178,7 +178,7 @@ def _execute(session: Session, row: dict[str, Any], paid: float | None, source: 
         first = interactions.first_execution(session, signal_id)
         return Execution(signal_id, first or row["interaction_id"], repeated=True)
     signals.set_execution(session, signal, price=paid, source=source, at=clock.now())
-    interactions.insert(session, row)
+    intake.insert(session.connection(), {interactions.TABLE: [row]})
     return Execution(signal_id, row["interaction_id"], repeated=False)
 
 

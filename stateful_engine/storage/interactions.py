@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Table, select, text
+from sqlalchemy import Index, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from stateful_engine.domain.vocabulary import InteractionType
-from stateful_engine.storage import bulk, pages, rollups, webhooks
+from stateful_engine.storage import pages
 from stateful_engine.storage.base import Base, JsonStored, ShortText, big_id, to_dict
 from stateful_engine.storage.pages import Page
 
@@ -102,16 +101,3 @@ def first_execution(session: Session, signal_id: str) -> str | None:
         .order_by(UserInteraction.created_at, UserInteraction.id)
         .limit(1)
     )
-
-
-def insert(session: Session, row: Mapping[str, Any]) -> None:
-    """Add one interaction to the transaction of `session`; `created_at` as a datetime or microseconds."""
-    connection = session.connection()
-    new = {TABLE: bulk.insert_new(connection, table(), [row])}
-    rollups.count(connection, new)
-    webhooks.announce(connection, new)
-
-
-def table() -> Table:
-    """The table itself, for statements without the ORM."""
-    return Base.metadata.tables[TABLE]

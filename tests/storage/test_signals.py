@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from stateful_engine.domain.clock import from_epoch_us
-from stateful_engine.storage import interactions, retention, signals
+from stateful_engine.storage import intake, interactions, retention, signals
 from stateful_engine.storage.database import Database
 from tests.factories import MOMENT, FakeClock
 from tests.storage.conftest import START_US, interaction_row, query_row, signal_row, store, stored
@@ -151,11 +151,11 @@ def test_the_first_execution_of_a_signal_is_known(database: Database) -> None:
 def test_an_interaction_joins_the_transaction_of_its_effect(database: Database) -> None:
     row = interaction_row(signal_id="s", user_id="7")
     with pytest.raises(RuntimeError), database.transaction() as session:
-        interactions.insert(session, row)
+        intake.insert(session.connection(), {interactions.TABLE: [row]})
         raise RuntimeError
     with database.transaction() as session:
-        interactions.insert(session, row)
-        interactions.insert(session, row)
+        intake.insert(session.connection(), {interactions.TABLE: [row]})
+        intake.insert(session.connection(), {interactions.TABLE: [row]})
     (kept,) = stored(database, "user_interaction")
     assert (kept["user_id"], kept["created_at"]) == ("7", from_epoch_us(row["created_at"]))
 
