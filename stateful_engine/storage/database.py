@@ -21,7 +21,7 @@ from stateful_engine.config import REDACTED_KEYS
 from stateful_engine.domain.pseudonyms import AS_GIVEN, People
 from stateful_engine.errors import ConfigurationError, StatefulEngineError
 from stateful_engine.installation import people_of
-from stateful_engine.storage import engines, faults, forks, rollups, time_limits
+from stateful_engine.storage import engines, faults, forks, rollups, snapshots, time_limits
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -122,13 +122,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A session that never commits, and that ends with `QueryTimeoutError` where reads are limited."""
-        engine = self.ready_engine()
-        with faults.translated(), Session(engine, autoflush=False, expire_on_commit=False) as session:
-            if not time_limits.is_set():
-                yield session
-                return
-            with time_limits.limited(session.connection()):
+        """A session that never commits and sees one moment only, so that figures from several questions fit together.
+
+        It ends with `QueryTimeoutError` where reads are limited.
+        """
+        with faults.translated(), self.ready_engine().connect() as connection:
+            snapshots.begin(connection)
+            session = Session(connection, autoflush=False, expire_on_commit=False)
+            with time_limits.limited(connection), session:
                 yield session
 
     @contextmanager

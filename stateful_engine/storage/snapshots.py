@@ -30,12 +30,17 @@ def snapshot(database: Database, first: Callable[[Connection], str]) -> Iterator
             with _begun_by_hand(connection):
                 yield connection, fetched(connection, "; ".join(filter(None, statements)))
             return
-        if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN")
-        else:
-            connection.execution_options(isolation_level="REPEATABLE READ")
+        begin(connection)
         with time_limits.limited(connection):
             yield connection, fetched(connection, first(connection))
+
+
+def begin(connection: Connection) -> None:
+    """Let a connection that has asked nothing so far see one moment only, until its transaction ends."""
+    if connection.dialect.name != "sqlite":
+        connection.execution_options(isolation_level="REPEATABLE READ")
+    elif not getattr(connection.connection.driver_connection, "in_transaction", False):
+        connection.exec_driver_sql("BEGIN")
 
 
 @contextmanager

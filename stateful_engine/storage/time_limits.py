@@ -30,11 +30,6 @@ def reads_within(seconds: float) -> Iterator[None]:
         _until.reset(token)
 
 
-def is_set() -> bool:
-    """Whether reads are limited here."""
-    return _until.get() is not None
-
-
 @contextmanager
 def limited(connection: Connection) -> Iterator[None]:
     """Inside, the statements of `connection` end with an error of the driver once the time is over."""

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import event
 
 from stateful_engine import (
     AnalyticsLogger,
@@ -30,6 +31,7 @@ from stateful_engine import (
 from stateful_engine.errors import ConflictError
 from stateful_engine.extension import Runtime
 from stateful_engine.recording.records import Rows
+from stateful_engine.storage.database import Database
 
 BIG_ID = 7_000_000_000_000
 MADE_US = 1_700_000_000_000_000
@@ -387,6 +389,20 @@ def test_actions_are_counted_by_person_and_over_all(database_url: str) -> None:
         "avg_actions_per_user": 2.0,
         "popular_actions": {"button_click": 2, "command": 2},
     }
+
+
+def test_a_report_sees_one_moment_only_though_somebody_acts_between_its_questions(database_url: str) -> None:
+    database, logger = Database(database_url), AnalyticsLogger(database_url=database_url)
+    logger.log_action(user_id=1, chat_id=1, action_type="start")
+
+    @event.listens_for(database.engine, "after_cursor_execute")
+    def somebody_acts(*asked: Any) -> None:
+        if "user_actions" in asked[2]:
+            logger.log_action(user_id=2, chat_id=2, action_type="start")
+
+    engagement = PerformanceDashboard(database).get_user_engagement(days=30)
+    assert (engagement["total_actions"], engagement["unique_users"]) == (1, 1)
+    database.dispose()
 
 
 def test_an_action_that_is_brought_twice_is_kept_once_and_one_of_other_content_beside_it(runtime: Runtime) -> None:
