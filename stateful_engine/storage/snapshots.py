@@ -36,10 +36,15 @@ def snapshot(database: Database, first: Callable[[Connection], str]) -> Iterator
 
 
 def begin(connection: Connection) -> None:
-    """Let a connection that has asked nothing so far see one moment only, until its transaction ends."""
+    """Let a connection that has asked nothing so far see one moment only, until its transaction ends.
+
+    On SQLite a host may have told its engine to send BEGIN by itself; the driver alone does so before writes only.
+    """
     if connection.dialect.name != "sqlite":
         connection.execution_options(isolation_level="REPEATABLE READ")
-    elif not getattr(connection.connection.driver_connection, "in_transaction", False):
+        return
+    connection.begin()
+    if not getattr(connection.connection.driver_connection, "in_transaction", False):
         connection.exec_driver_sql("BEGIN")
 
 
