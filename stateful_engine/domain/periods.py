@@ -4,6 +4,9 @@ Counts are kept by period: five minutes, hours, eight hours, days, eight days, 6
 window of a report begins at any microsecond, so that it is covered by whole periods, the coarsest that fit, and by the
 edges that remain, which have to be counted row by row. With these lengths a month takes some 20 periods and a year not
 many more. Moments are microseconds since the epoch; a period is one whole number that sorts by time within its grain.
+
+The last 30 days before the hour in progress are kept as one more period, the month, as most reports begin in its first
+hour. What came in that hour up to the end of each of its five minutes is kept as well, as cuts.
 """
 
 from __future__ import annotations
@@ -37,7 +40,17 @@ LENGTH = {
 }
 """Microseconds of a period."""
 
-_LENGTHS = tuple(LENGTH[grain] for grain in Grain)
+MONTH_LENGTH = 30 * LENGTH[Grain.DAY]
+MONTH = 6 * STRIDE
+"""The last 30 days before a moment that is written down elsewhere."""
+
+MONTH_LAGS = 8 * LENGTH[Grain.HOUR]
+"""So far may a window be from the month that it is read from; hours make up for it."""
+
+CUT = 7 * STRIDE
+"""Where the numbers of cuts begin."""
+
+_LENGTHS = (*(LENGTH[grain] for grain in Grain), MONTH_LENGTH, LENGTH[Grain.SLOT])
 
 COARSEST = Grain.SEASON
 
@@ -66,6 +79,16 @@ class Cover:
 def period_of(grain: Grain, moment: int) -> int:
     """The period that `moment` lies in."""
     return grain * STRIDE + moment // LENGTH[grain]
+
+
+def cut_before(moment: int) -> int:
+    """What came before `moment`, a boundary of five minutes, in the hour that it cuts in two."""
+    return CUT + moment // LENGTH[Grain.SLOT] - 1
+
+
+def cuts_of(hour: int) -> Span:
+    """All cuts of the hour that begins at `hour`."""
+    return cut_before(hour + LENGTH[Grain.SLOT]), cut_before(hour + LENGTH[Grain.HOUR] - LENGTH[Grain.SLOT])
 
 
 def grain_of(period: int) -> Grain:
@@ -175,3 +198,24 @@ class _Climb:
         before, after = floor_to(grain, low), ceil_to(grain, low)
         saves_some = low - before + LENGTH[Grain(grain - 1)] < min(after, high) - low
         return before if self.borrow and saves_some else after
+
+
+def covers_by_month(begin: int, end: int, *, sealed: int, cut: int) -> tuple[Cover, Cover] | None:
+    """How a window of about 30 days is put together from the month up to `sealed`, where that lies close by.
+
+    Returns two covers with the same edge: one of days and shorter periods, as the month tells nothing by day, and one
+    with the month. `end` is the end of an hour; `cut` is the hour of which cuts are kept.
+    """
+    first, hour = sealed - MONTH_LENGTH, floor_to(Grain.HOUR, begin)
+    if not first <= hour <= first + MONTH_LAGS or not sealed <= end <= sealed + MONTH_LAGS:
+        return None
+    step, next_hour = LENGTH[Grain.SLOT if hour == cut else Grain.HOUR], hour + LENGTH[Grain.HOUR]
+    boundary = hour + (begin - hour + step // 2) // step * step
+    edge = Edge(boundary, begin, -1) if boundary < begin else Edge(begin, boundary)
+    edges = (edge,) if boundary != begin else ()
+    cuts = ((cut_before(boundary),) * 2,) if hour < boundary < next_hour else ()
+    low = next_hour if boundary == next_hour else hour
+    days = cover(low, end, finest=Grain.HOUR, coarsest=Grain.DAY, sealed=sealed, growing=True)
+    hours = (span(Grain.HOUR, sealed, end),) if sealed < end else ()
+    less = (span(Grain.HOUR, first, low),) if first < low else ()
+    return Cover(days.spans, edges, cuts), Cover(((MONTH, MONTH), *hours), edges, (*less, *cuts))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Connection
 
 from stateful_engine.domain.periods import (
     LENGTH,
+    MONTH,
     STRIDE,
     Cover,
     Grain,
@@ -22,7 +23,10 @@ from stateful_engine.domain.periods import (
     span,
 )
 from stateful_engine.storage.rollup_measures import ALL, FAMILIES, Cells, Family, merge
-from stateful_engine.storage.rollup_sql import Where, cells_of_rows, fetched_soon, run
+from stateful_engine.storage.rollup_sql import Where, any_dimension, cells_of_rows, fetched_soon, run
+
+if TYPE_CHECKING:
+    from stateful_engine.storage.rollup_marks import Mark
 
 Figures = dict[str, int]
 """Figures by measure."""
@@ -63,17 +67,20 @@ COARSE = tuple(grain for grain in Grain if grain > Grain.HOUR)
 _KEYS = ("dimension", "period", "value")
 
 
-def add(connection: Connection, family: Family, cells: Cells, sealed: int) -> None:
+def add(connection: Connection, family: Family, cells: Cells, mark: Mark) -> None:
     """Add to the cells of hours, and for hours that are sealed already to those of all coarser periods."""
     wanted: Cells = {}
+    coarser_periods = {hour: _coarser_periods(begin_of(hour), mark) for hour in {hour for _, hour, _ in cells}}
     for (dimension, hour, value), figures in cells.items():
-        for period in (hour, *_coarser_periods(begin_of(hour), sealed)):
+        for period in (hour, *coarser_periods[hour]):
             merge(wanted, {(dimension, period, value): figures})
     _upsert(connection, family, {key: figures for key, figures in wanted.items() if any(figures.values())})
 
 
-def _coarser_periods(moment: int, sealed: int) -> list[int]:
-    return [period_of(grain, moment) for grain in COARSE] if moment < sealed else []
+def _coarser_periods(moment: int, mark: Mark) -> list[int]:
+    if moment >= mark.sealed:
+        return []
+    return [period_of(grain, moment) for grain in COARSE] + [MONTH] * mark.has_in_month(moment)
 
 
 def _upsert(connection: Connection, family: Family, cells: Cells) -> None:
@@ -128,7 +135,7 @@ def _seal(connection: Connection, family: Family, grain: Grain, finer: Grain, pa
         connection,
         f"INSERT INTO {{schema}}{family.cells} AS c (dimension, period, value, {', '.join(family.measures)}) "
         f"SELECT dimension, {coarser(grain, finer)}, value, {_sums(family.measures)} FROM {{schema}}{family.cells} "
-        "WHERE period BETWEEN :first AND :last GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
+        f"WHERE {any_dimension(family)} AND period BETWEEN :first AND :last GROUP BY 1, 2, 3 ORDER BY 1, 2, 3 "
         f"ON CONFLICT (dimension, period, value) DO UPDATE SET {', '.join(map(update.format, family.measures))}",
         {"first": parts[0], "last": parts[1]},
     )
@@ -148,11 +155,9 @@ HOUR_OF_WEEK = f"(period - {Grain.HOUR * STRIDE} + 72) % 168"
 """The SQL for the hour of the week, from Monday on, that a cell of an hour stands for; 1970 began on a Thursday."""
 
 
-def read(
-    connection: Connection, family: Family, dimensions: Sequence[str], *, days: Sequence[Span], whole: Cover
-) -> Sums:
+def read(connection: Connection, family: Family, dimensions: Sequence[str], *, days: Cover, whole: Cover) -> Sums:
     """What whole periods amount to, in one question. `days` are periods of a day or less, the `whole` of any."""
-    statement = _question(family.source, tuple(dimensions), tuple(days), whole.spans, whole.less)
+    statement = _question(family.source, tuple(dimensions), replace(days, edges=()), replace(whole, edges=()))
     return sorted_out(family, dimensions, fetched_soon(connection, statement))
 
 
@@ -202,15 +207,16 @@ def add_to(into: dict[K, Told], key: K, figures: Told, sign: int = 1) -> None:
 
 
 @lru_cache(maxsize=64)
-def _question(
-    source: str, dimensions: tuple[str, ...], days: tuple[Span, ...], spans: tuple[Span, ...], less: tuple[Span, ...]
-) -> str:
-    """Made once, as the periods of a report stay the same for an hour."""
+def _question(source: str, dimensions: tuple[str, ...], days: Cover, whole: Cover) -> str:
+    """Made once, as the periods of a report stay the same for some minutes."""
     family = FAMILIES[source]
     parts = days_statements(family)
-    if dimensions and spans:
-        parts.append(splits_statement(family, dimensions, within(spans), [within(less)] if less else []))
-    return f"WITH days AS ({days_source(family, within(days))}) {' UNION ALL '.join(parts)}"
+    if dimensions and whole.spans:
+        less = [within(whole.less)] if whole.less else []
+        parts.append(splits_statement(family, dimensions, within(whole.spans), less))
+    of_days = [days_source(family, within(days.spans))]
+    of_days += [days_source(family, within(days.less), sign="-")] if days.less else []
+    return f"WITH days AS ({' UNION ALL '.join(of_days)}) {' UNION ALL '.join(parts)}"
 
 
 def width(family: Family) -> int:
@@ -223,9 +229,9 @@ def padding(family: Family, used: int) -> str:
     return ", NULL" * (width(family) - used)
 
 
-def days_source(family: Family, condition: str) -> str:
-    """The table `days`: the cells of all rows of the periods that meet a condition."""
-    measures = ", ".join(family.measures)
+def days_source(family: Family, condition: str, *, sign: str = "") -> str:
+    """The table `days`: the cells of all rows of the periods that meet a condition, or with `sign` what they take."""
+    measures = ", ".join(f"{sign}{name} AS {name}" for name in family.measures)
     return f"SELECT period, {measures} FROM {{schema}}{family.cells} WHERE dimension = '' AND {condition}"
 
 

@@ -11,22 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain.clock import from_epoch_us
 from stateful_engine.domain.periods import (
+    CUT,
     LENGTH,
+    MONTH,
+    MONTH_LENGTH,
     STRIDE,
     Grain,
+    Span,
     begin_of,
     ceil_to,
+    cuts_of,
     end_of,
     floor_to,
     grain_of,
     period_of,
     span,
 )
-from stateful_engine.storage import funnel, funnel_days, rollup_cells, rollup_marks, rollup_sets, rollup_sql
+from stateful_engine.storage import (
+    funnel,
+    funnel_days,
+    rollup_cells,
+    rollup_marks,
+    rollup_month,
+    rollup_sets,
+    rollup_sql,
+)
 from stateful_engine.storage.rollup_build import Progress, silent
 from stateful_engine.storage.rollup_marks import Mark
 from stateful_engine.storage.rollup_measures import ALL, INTERACTIONS, SIGNALS, Family
-from stateful_engine.storage.rollup_sql import run
+from stateful_engine.storage.rollup_sql import Parameters, run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -60,6 +73,8 @@ def differences(connection: Connection, family: Family, *, progress: Progress = 
         yield from _sets_against_rows(connection, family, begin, end)
         progress(family.source, *((moment - seasons[0][0]) // LENGTH[Grain.DAY] for moment in (end, seasons[-1][1])))
     yield from _coarse_against_fine(connection, family, mark)
+    if mark.has_month:
+        yield from _month_against_hours(connection, family, mark)
     if family is INTERACTIONS and not mark.forgotten:
         wrong = funnel.differing(connection)
         if wrong:
@@ -88,21 +103,27 @@ def _seasons(connection: Connection, family: Family, since: int) -> list[tuple[i
 
 
 def _cells_against_rows(connection: Connection, family: Family, begin: int, end: int) -> Iterator[Difference]:
-    kept = ", ".join(family.measures)
-    taken = ", ".join(f"-{name}" for name in family.measures)
-    hours = span(Grain.HOUR, begin, end)
     where = rollup_sql.created_between(begin, end)
     counted = rollup_sql.cells_statement(connection, family, where)
+    return _cells_that_differ(connection, family, span(Grain.HOUR, begin, end), counted, where[1])
+
+
+def _cells_that_differ(
+    connection: Connection, family: Family, periods: Span, counted: str, parameters: Parameters | None = None
+) -> Iterator[Difference]:
+    """What is kept of some periods, against a statement that counts their cells."""
+    kept = ", ".join(family.measures)
+    taken = ", ".join(f"-{name}" for name in family.measures)
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in family.measures)
     wrong = " OR ".join(f"sum({name}) <> 0" for name in family.measures)
     statement = (
         f"SELECT dimension, period, value, {sums} FROM ("
         f"SELECT dimension, period, value, {kept} FROM {{schema}}{family.cells} "
-        f"WHERE period BETWEEN {hours[0]} AND {hours[1]} UNION ALL "
+        f"WHERE period BETWEEN {periods[0]} AND {periods[1]} UNION ALL "
         f"SELECT dimension, period, value, {taken} FROM ({counted}) AS counted"
         f") AS compared GROUP BY dimension, period, value HAVING {wrong} ORDER BY period, dimension, value"
     )
-    for row in run(connection, statement, where[1]).mappings():
+    for row in run(connection, statement, parameters).mappings():
         yield from _of_cell(family, dict(row))
 
 
@@ -142,6 +163,19 @@ def _coarse_against_fine(connection: Connection, family: Family, mark: Mark) -> 
             yield from _of_sets(kind, rollup_sets.kept(connection, kind, [whole]), joined)
 
 
+def _month_against_hours(connection: Connection, family: Family, mark: Mark) -> Iterator[Difference]:
+    """The month is compared with its hours, cuts with the rows of their hour."""
+    first, last = span(Grain.HOUR, mark.sealed - MONTH_LENGTH, mark.sealed)
+    hours = (
+        f"SELECT dimension, {MONTH} AS period, value, {', '.join(family.measures)} FROM {{schema}}{family.cells} "
+        f"WHERE period BETWEEN {first} AND {last}"
+    )
+    yield from _cells_that_differ(connection, family, (MONTH, MONTH), hours)
+    if mark.cut:
+        counted, parameters = rollup_month.cuts_statement(connection, family, mark.cut)
+        yield from _cells_that_differ(connection, family, cuts_of(mark.cut), counted, parameters)
+
+
 def _coarse_cells(connection: Connection, family: Family, grain: Grain, sealed: int) -> Iterator[Difference]:
     names = ", ".join(family.measures)
     statement = f"SELECT dimension, period, value, {names} FROM {{schema}}{family.cells} WHERE period BETWEEN :a AND :b"
@@ -158,5 +192,7 @@ def _coarse_cells(connection: Connection, family: Family, grain: Grain, sealed: 
 
 
 def _difference(table: str, period: int, what: str, surplus: int) -> Difference:
+    if period == MONTH:
+        return Difference(table, "the last 30 days", "MONTH", what, surplus)
     begin = from_epoch_us(begin_of(period)).isoformat()
-    return Difference(table, begin, grain_of(period).name, what, surplus)
+    return Difference(table, begin, "CUT" if period >= CUT else grain_of(period).name, what, surplus)

@@ -36,7 +36,7 @@ _NOT_PREPARED = {"26000", "42P05", "0A000"}
 behind a pooler that hands out another session each time, and after a migration."""
 
 _STATE = "state"
-_PARAMETERS = ", ".join((*("integer", "integer"), *("integer[]",) * 3, *("timestamptz",) * 2, *("integer",) * 2))
+_PARAMETERS = ", ".join((*("integer", "integer"), *("integer[]",) * 4, *("timestamptz",) * 2, *("integer",) * 2))
 _PLANNING = f"SET LOCAL plan_cache_mode = force_generic_plan; {ALONE}"
 """The periods are few, whatever the planner expects: planning is not worth repeating."""
 
@@ -110,7 +110,7 @@ class Question:
         literal = Sql("postgresql").literal
         days, shorter = _by_length(self.fine)
         edge = self.coarse.edges[0] if self.coarse.edges else _NO_EDGE
-        arrays = ", ".join(map(_array, (shorter, self.coarse.spans, self.coarse.less)))
+        arrays = ", ".join(map(_array, (shorter, self.fine.less, self.coarse.spans, self.coarse.less)))
         hour = period_of(Grain.HOUR, edge.begin)
         rows = f"{literal(edge.begin)}, {literal(edge.end)}, {hour}, {edge.sign}"
         return f"{days[0][0]}, {days[0][1]}, {arrays}, {rows}"
@@ -132,18 +132,19 @@ class Question:
 def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> tuple[str, str]:
     """The statement, and what its name begins with: behind a pooler, two that differ must never share a name."""
     family = FAMILIES[source]
+    of_days = {"period BETWEEN $1 AND $2": "", "period = ANY($3)": "", "period = ANY($4)": "-"}
     days = " UNION ALL ".join(
-        rollup_cells.days_source(family, condition) for condition in ("period BETWEEN $1 AND $2", "period = ANY($3)")
+        rollup_cells.days_source(family, condition, sign=sign) for condition, sign in of_days.items()
     )
     edge = EdgeTable(dimensions)
-    state = rollup_marks.state_statement(family, "postgresql", more=rollup_cells.padding(family, 6))
+    state = rollup_marks.state_statement(family, "postgresql", more=rollup_cells.padding(family, 8))
     parts = (
         *rollup_cells.days_statements(family),
-        *edge.whole("$8"),
-        rollup_cells.splits_statement(family, dimensions, "period = ANY($4)", ["period = ANY($5)"], edge.values()),
+        *edge.whole("$9"),
+        rollup_cells.splits_statement(family, dimensions, "period = ANY($5)", ["period = ANY($6)"], edge.values()),
         f"SELECT '{_STATE}', NULL, {state.removeprefix('SELECT ')}",
     )
-    rows = edge.source("created_at >= $6 AND created_at < $7", factor="$9")
+    rows = edge.source("created_at >= $7 AND created_at < $8", factor="$10")
     statement = f"WITH days AS ({days}), edge AS ({rows}) {' UNION ALL '.join(parts)}".replace("{schema}", schema)
     return statement, f"stateful_engine_{sha256(statement.encode()).hexdigest()[:16]}"
 

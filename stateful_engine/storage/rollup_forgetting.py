@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stateful_engine.domain.periods import Grain, begin_of, ceil_to, end_of, floor_to, period_of
@@ -88,7 +87,7 @@ def _reseal(connection: Connection, family: Family, mark: Mark) -> None:
         f"DELETE FROM {{schema}}rollup_sets WHERE {condition} AND period >= :coarse",
         {"coarse": coarse_sets},
     )
-    rollup_marks.seal(connection, family, replace(mark, sealed=0))
+    rollup_marks.seal(connection, family, rollup_marks.without_coarse(mark))
 
 
 def forget_name(connection: Connection, family: Family, user_id: str) -> None:

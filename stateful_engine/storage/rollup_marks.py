@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from stateful_engine.domain import clock
-from stateful_engine.domain.periods import Grain, floor_to, span
-from stateful_engine.storage import rollup_cells, rollup_sets
+from stateful_engine.domain.periods import MONTH_LENGTH, Grain, floor_to, span
+from stateful_engine.storage import rollup_cells, rollup_month, rollup_sets
 from stateful_engine.storage.rollup_expressions import Sql
-from stateful_engine.storage.rollup_measures import Family
+from stateful_engine.storage.rollup_measures import SIGNALS, Family
 from stateful_engine.storage.rollup_sql import fetched, run
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_COLUMNS = "changes, sealed_until, forgotten, stale"
+_COLUMNS = "changes, sealed_until, forgotten, stale, month_at, cut_hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,16 @@ class Mark:
     sealed: int
     forgotten: int
     stale: bool = False
+    has_month: bool = False
+    cut: int = 0
+
+    def is_read_like(self, other: Mark) -> bool:
+        """Whether a window is put together from the same periods by both."""
+        return replace(self, changes=other.changes) == other
+
+    def has_in_month(self, moment: int) -> bool:
+        """Whether what is kept of the month has what was made at a moment."""
+        return self.has_month and self.sealed - MONTH_LENGTH <= moment < self.sealed
 
 
 NO_MARK = Mark(0, 0, 0)
@@ -41,8 +51,8 @@ NO_MARK = Mark(0, 0, 0)
 def claim(connection: Connection, family: Family) -> Mark:
     """Lock the pre-aggregates of a table until the end of the transaction, and say that they change."""
     statement = (
-        "INSERT INTO {schema}rollup_marks AS m (name, changes) VALUES (:name, 1) "
-        "ON CONFLICT (name) DO UPDATE SET changes = m.changes + 1"
+        "INSERT INTO {schema}rollup_marks AS m (name, changes) VALUES (:name, 1) ON CONFLICT (name) DO UPDATE "
+        "SET changes = m.changes + 1, month_at = CASE WHEN m.month_at = m.changes THEN m.changes + 1 ELSE 0 END"
     )
     if connection.dialect.name == "sqlite":
         run(connection, statement, {"name": family.source})
@@ -61,9 +71,22 @@ def write_forgotten(connection: Connection, family: Family, cutoff: int) -> None
 
 def renew(connection: Connection, family: Family, mark: Mark) -> Mark:
     """Write down that the cells of hours have been made from the rows, and no coarser ones yet."""
-    statement = "UPDATE {schema}rollup_marks SET sealed_until = 0, stale = false WHERE name = :name"
+    statement = (
+        "UPDATE {schema}rollup_marks SET sealed_until = 0, stale = false, month_at = 0, cut_hour = 0 WHERE name = :name"
+    )
     run(connection, statement, {"name": family.source})
-    return replace(mark, sealed=0, stale=False)
+    return replace(without_coarse(mark), stale=False)
+
+
+def without_coarse(mark: Mark) -> Mark:
+    """The same mark where nothing is kept but the finest periods."""
+    return replace(mark, sealed=0, has_month=False, cut=0)
+
+
+def drop_cuts(connection: Connection, family: Family) -> None:
+    """Write down that cuts do not say any more what the rows of their hour say."""
+    statement = "UPDATE {schema}rollup_marks SET cut_hour = 0 WHERE name = :name"
+    run(connection, statement, {"name": family.source})
 
 
 def abandon(connection: Connection, family: Family) -> None:
@@ -115,7 +138,7 @@ def states_in(rows: Iterable[Sequence[Any]]) -> dict[str, State]:
 
 def state_of(row: Sequence[Any]) -> State:
     """The state that a row tells without its name."""
-    return State(None if row[2] is None else _mark(row[2:6]), row[0], row[1])
+    return State(None if row[2] is None else _mark(row[2:8]), row[0], row[1])
 
 
 def _state(source: str, dialect: str, stale: str) -> str:
@@ -123,7 +146,7 @@ def _state(source: str, dialect: str, stale: str) -> str:
         f"(SELECT {Sql(dialect).moment('n.newest')} FROM "
         f"(SELECT max(created_at) AS newest FROM {{schema}}{source}) AS n), "
         f"(SELECT count(*) FROM {{schema}}rollup_pending WHERE name = '{source}'), "
-        f"changes, sealed_until, forgotten, {stale}"
+        f"changes, sealed_until, forgotten, {stale}, month_at, cut_hour"
     )
 
 
@@ -133,8 +156,8 @@ def _always(source: str) -> str:
 
 
 def _mark(row: Any) -> Mark:
-    changes, sealed, forgotten, stale = row
-    return Mark(changes, sealed, forgotten, bool(stale))
+    changes, sealed, forgotten, stale, month_at, cut = row
+    return Mark(changes, sealed, forgotten, bool(stale), 0 < month_at == changes, cut)
 
 
 def revisions(connection: Connection) -> dict[str, int]:
@@ -146,22 +169,24 @@ def revisions(connection: Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in run(connection, statement)}
 
 
-def seal(connection: Connection, family: Family, mark: Mark) -> int:
-    """Add up the hours and sets that are over by now; returns the moment up to which they are.
+def seal(connection: Connection, family: Family, mark: Mark) -> Mark:
+    """Add up the hours and sets that are over by now; returns the mark that says so.
 
     What is stale is not worth it.
     """
     until = floor_to(Grain.HOUR, clock.epoch_us())
     if until <= mark.sealed or mark.stale:
-        return mark.sealed
+        return mark
     rollup_cells.seal(connection, family, mark.sealed, until)
     for grain in rollup_sets.COARSE:
         begin, end = floor_to(grain, mark.sealed), floor_to(grain, until)
         if begin < end and family.sets:
             rollup_sets.seal(connection, family.sets.values(), grain, span(Grain(grain - 1), begin, end))
-    run(
-        connection,
-        "UPDATE {schema}rollup_marks SET sealed_until = :until WHERE name = :name",
-        {"name": family.source, "until": until},
+    has_month = family is SIGNALS
+    cut = rollup_month.move(connection, family, mark, until) if has_month else 0
+    statement = (
+        f"UPDATE {{schema}}rollup_marks SET sealed_until = :until, month_at = {'changes' if has_month else '0'}, "
+        "cut_hour = :cut WHERE name = :name"
     )
-    return until
+    run(connection, statement, {"name": family.source, "until": until, "cut": cut})
+    return replace(mark, sealed=until, has_month=has_month, cut=cut)

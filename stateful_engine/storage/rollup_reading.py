@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
-from stateful_engine.domain.periods import COARSEST, LENGTH, Cover, Grain, ceil_to, cover, floor_to
+from stateful_engine.domain.periods import COARSEST, LENGTH, Cover, Grain, ceil_to, cover, covers_by_month, floor_to
 from stateful_engine.storage import (
     rollup_cells,
     rollup_edges,
@@ -118,8 +118,8 @@ class View:
         return self._from_periods(window, wanted) if only is None else self.from_rows(window, wanted, only)
 
     def _from_periods(self, window: Window, dimensions: tuple[str, ...]) -> Answer:
-        fine, coarse = self._cover(window, Grain.DAY), self._cover(window, COARSEST)
-        sums = rollup_cells.read(self.connection, self.family, dimensions, days=fine.spans, whole=coarse)
+        fine, coarse = _covers(window, self.mark, is_open=self.is_open(window))
+        sums = rollup_cells.read(self.connection, self.family, dimensions, days=fine, whole=coarse)
         for edge in coarse.edges:
             sums.add(rollup_edges.counted(self.connection, self.family, edge, dimensions), edge.sign)
         return self.put_together(sums)
@@ -249,8 +249,7 @@ def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen
     mark = rollup_foresight.expected(database, family)
     if mark is None:
         return None
-    fine, coarse = (_cover(foreseen.window, grain, mark, is_open=True) for grain in (Grain.DAY, COARSEST))
-    question = rollup_foresight.Question(family, foreseen.dimensions, fine, coarse)
+    question = rollup_foresight.Question(family, foreseen.dimensions, *_covers(foreseen.window, mark, is_open=True))
     if not question.is_short():
         return None
     try:
@@ -265,7 +264,7 @@ def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen
         stack.close()
         return None
     seen = _view(connection, (family,), {family.source: found.state})
-    if seen.mark.sealed != mark.sealed or seen.mark.forgotten != mark.forgotten or not seen.is_open(foreseen.window):
+    if not seen.mark.is_read_like(mark) or not seen.is_open(foreseen.window):
         return seen
     answer = seen.put_together(found.sums)
     return _having_read(seen, foreseen.window, foreseen.dimensions, None, answer)
@@ -285,13 +284,27 @@ def _view(connection: Connection, families: Sequence[Family], states: Mapping[st
     return View(connection, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
 
 
-def _cover(window: Window, coarsest: Grain, mark: Mark, *, is_open: bool, finest: Grain = Grain.HOUR) -> Cover:
-    """The periods of a window. Where rows are gone there are no edges to read: the window begins with the hour."""
+def _covers(window: Window, mark: Mark, *, is_open: bool) -> tuple[Cover, Cover]:
+    """The periods of a window: of a day or less, and of any length, with the same edges."""
+    begin = _begin(window, mark)
+    if mark.has_month and is_open:
+        end = ceil_to(Grain.HOUR, window.end)
+        by_month = covers_by_month(begin, end, sealed=mark.sealed, cut=mark.cut)
+        if by_month is not None:
+            return by_month
+    fine, coarse = (_cover(window, grain, mark, is_open=is_open) for grain in (Grain.DAY, COARSEST))
+    return fine, coarse
+
+
+def _begin(window: Window, mark: Mark) -> int:
+    """Where a window begins. Where rows are gone there are no edges to read: it begins with the hour."""
     begin = window.begin or 0
-    if begin < mark.forgotten:
-        begin = floor_to(Grain.HOUR, begin)
+    return floor_to(Grain.HOUR, begin) if begin < mark.forgotten else begin
+
+
+def _cover(window: Window, coarsest: Grain, mark: Mark, *, is_open: bool, finest: Grain = Grain.HOUR) -> Cover:
     return cover(
-        begin,
+        _begin(window, mark),
         ceil_to(Grain.HOUR, window.end) if is_open else window.end,
         finest=finest,
         coarsest=coarsest,

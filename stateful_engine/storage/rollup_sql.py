@@ -43,7 +43,7 @@ def cells_of_rows(
     connection: Connection, family: Family, where: Where, dimensions: Iterable[str]
 ) -> list[tuple[str, str, dict[str, int]]]:
     """What stored rows amount to, by dimension and value; `day` (since the epoch) and `hour_of_week` are such, too."""
-    statement = _cells(family.source, tuple(dimensions), connection.dialect.name, where[0], by_hour=False)
+    statement = _cells(family.source, tuple(dimensions), connection.dialect.name, where[0], grain=None)
     found = run(connection, statement, where[1])
     return [(row[0], row[1], dict(zip(family.measures, row[2:], strict=True))) for row in found]
 
@@ -57,10 +57,15 @@ def ends(connection: Connection, family: Family) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def cells_statement(connection: Connection, family: Family, where: Where) -> str:
-    """The statement that counts all cells of stored rows by hour."""
+def cells_statement(connection: Connection, family: Family, where: Where, *, grain: Grain = Grain.HOUR) -> str:
+    """The statement that counts all cells of stored rows by hour, or by shorter periods."""
     every = (ALL, *family.dimensions)
-    return _cells(family.source, every, connection.dialect.name, where[0], by_hour=True)
+    return _cells(family.source, every, connection.dialect.name, where[0], grain=grain)
+
+
+def any_dimension(family: Family) -> str:
+    """A condition that all cells meet, by which those of few periods are found in the index."""
+    return f"dimension IN ({', '.join(map(repr, (ALL, *family.dimensions)))})"
 
 
 def fill(connection: Connection, family: Family, where: Where) -> None:
@@ -147,16 +152,16 @@ def schema_prefix(connection: Connection) -> str:
 
 
 @lru_cache(maxsize=256)
-def _cells(family_name: str, dimensions: tuple[str, ...], dialect: str, where: str, *, by_hour: bool) -> str:
+def _cells(family_name: str, dimensions: tuple[str, ...], dialect: str, where: str, *, grain: Grain | None) -> str:
     family = FAMILIES[family_name]
     facts = facts_of(family, dialect)
     inner = ", ".join([*facts.columns, *named(facts.derived)])
     values = {f"by_{name}": facts.values[name] for name in dimensions if name != ALL}
     outer = named(facts.measures) + named(values)
-    if by_hour:
-        outer.append(f"{Grain.HOUR * STRIDE} + made / {LENGTH[Grain.HOUR]} AS period")
+    if grain is not None:
+        outer.append(f"{grain * STRIDE} + made / {LENGTH[grain]} AS period")
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in family.measures)
-    parts = [_part(name, sums, period="period, " if by_hour else "") for name in dimensions]
+    parts = [_part(name, sums, period="" if grain is None else "period, ") for name in dimensions]
     return (
         f"WITH facts AS (SELECT {', '.join(outer)} FROM (SELECT {inner} FROM {{schema}}{family.source} WHERE {where} "
         f"{Sql(dialect).as_it_is}) AS numbers) " + " UNION ALL ".join(parts)

@@ -35,6 +35,8 @@ class RollupMark(Base):
     `changes` counts the transactions that changed them, so that a reader can tell whether anything is new; its row is
     also the lock under which they are changed. Cells of coarse periods hold what came before `sealed_until`, sets of
     coarse periods exist as far as they end by it. Rows older than `forgotten` were deleted and are still counted.
+    The month holds the 30 days before `sealed_until` if `month_at` equals `changes`, so that it is not read after a
+    version that does not keep it has written; of the hour `cut_hour` (0: of none) there are cuts.
     Moments are microseconds since the epoch. What is `stale` has to be made again from the rows before it is read, as
     signals have come to be told apart in more ways.
     """
@@ -46,6 +48,8 @@ class RollupMark(Base):
     sealed_until: Mapped[int] = amount()
     forgotten: Mapped[int] = amount()
     stale: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    month_at: Mapped[int] = amount()
+    cut_hour: Mapped[int] = amount()
 
 
 class _Cell:

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 import orjson
 
-from stateful_engine.domain.periods import LENGTH, Grain, begin_of
+from stateful_engine.domain.periods import LENGTH, Grain, begin_of, period_of
 from stateful_engine.storage import funnel, funnel_days, rollup_cells, rollup_marks, rollup_sets
 from stateful_engine.storage.breath import breathe
 from stateful_engine.storage.rollup_measures import FAMILIES, INTERACTIONS, SIGNALS, Cells, Family, Row, cells_of, merge
@@ -127,9 +127,11 @@ def settle(connection: Connection, family: Family, changes: Changes) -> None:
         rollup_marks.abandon(connection, family)
         return
     _take_notes(connection, family, changes)
-    sealed = rollup_marks.seal(connection, family, mark)
-    rollup_cells.add(connection, family, changes.cells, sealed)
-    rollup_sets.add(connection, changes.members, sealed)
+    mark = rollup_marks.seal(connection, family, mark)
+    if mark.cut and period_of(Grain.HOUR, mark.cut) in {hour for _, hour, _ in changes.cells}:
+        rollup_marks.drop_cuts(connection, family)
+    rollup_cells.add(connection, family, changes.cells, mark)
+    rollup_sets.add(connection, changes.members, mark.sealed)
     funnel.add(connection, changes.steps)
     funnel_days.mark(connection, _days(connection, family, changes))
 

@@ -134,7 +134,14 @@ class History:
 
 CONFIDENCES = st.one_of(st.none(), st.integers(0, 100), st.sampled_from([85.5, 0.005, 99.9999999, 55.1234565]))
 RESULTS = st.one_of(st.none(), st.floats(-50, 50), st.sampled_from([1e9, -1.0000005, 12_345.678, 1e-7]))
-AGES = st.one_of(st.just(0), st.floats(0, 90_000), st.floats(0, 6e6), st.floats(-7200, 0))
+MONTH_AGO = 30 * 86_400.0
+AGES = st.one_of(
+    st.just(0),
+    st.floats(0, 90_000),
+    st.floats(0, 6e6),
+    st.floats(-7200, 0),
+    st.floats(MONTH_AGO - 7_200, MONTH_AGO + 3_600),
+)
 WORDS = st.one_of(st.none(), st.sampled_from(["v1", "bull", "x" * 300, "nul\0", "ünï"]))
 PEOPLE = st.one_of(st.none(), st.sampled_from(["ann", "bob", "cem", "dée"]))
 
@@ -188,7 +195,7 @@ steps = st.lists(
         st.tuples(st.just("execute"), numbers),
         st.tuples(st.just("close"), numbers, outcomes, RESULTS, st.floats(-100, 100)),
         st.tuples(st.just("join"), st.lists(signal_rows, max_size=2), st.lists(interaction_rows, max_size=2)),
-        st.tuples(st.just("wait"), st.sampled_from([4, 300, 1_440, 47_520])),
+        st.tuples(st.just("wait"), st.sampled_from([4, 61, 300, 1_440, 47_520])),
         st.tuples(st.just("clean_up"), st.sampled_from([1, 2, 30])),
         st.tuples(st.just("forget"), st.sampled_from(["ann", "dée"])),
     ),
