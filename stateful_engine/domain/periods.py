@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import lru_cache
 
 SECOND = 1_000_000
 STRIDE = 100_000_000
@@ -121,6 +122,7 @@ def span(grain: Grain, begin: int, end: int) -> Span:
     return period_of(grain, begin), period_of(grain, end - 1)
 
 
+@lru_cache(maxsize=64)
 def cover(
     begin: int,
     end: int,

@@ -31,8 +31,15 @@ def percent(part: int, whole: int) -> float | None:
 
 def interval(part: int, whole: int) -> list[float] | None:
     """The 95 % Wilson interval of a share, in percent to two decimals; None of nothing."""
+    bounds = _interval(part, whole)
+    return None if bounds is None else list(bounds)
+
+
+@lru_cache(maxsize=4096)
+def _interval(part: int, whole: int) -> tuple[float, float] | None:
+    """Of most cells the counts are those of the last report."""
     bounds = metrics.wilson_interval(part, whole)
-    return None if bounds is None else [round(bounds.low * 100, 2), round(bounds.high * 100, 2)]
+    return None if bounds is None else (round(bounds.low * 100, 2), round(bounds.high * 100, 2))
 
 
 def rate(name: str, part: int, whole: int) -> dict[str, Any]:

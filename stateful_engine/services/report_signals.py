@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from stateful_engine.domain import amounts, clock, metrics
@@ -265,8 +266,14 @@ def _best(split: Split, name: str) -> list[dict[str, Any]]:
 
 def _merit(value: Any, wins: int, losses: int, total: int) -> tuple[float, int, str]:
     """Puts cells in order by the lower Wilson bound of their win rate, the best first, then those with more signals."""
-    bounds = metrics.wilson_interval(wins, wins + losses)
-    return (-bounds.low if bounds else 1.0, -total, str(value))
+    return (-_lower_bound(wins, wins + losses), -total, str(value))
+
+
+@lru_cache(maxsize=4096)
+def _lower_bound(wins: int, n: int) -> float:
+    """The lower Wilson bound of a win rate, below all others where nothing was decided."""
+    bounds = metrics.wilson_interval(wins, n)
+    return bounds.low if bounds else -1.0
 
 
 _OF_DAYS = ("total", "executed", "win", "loss", "pnl", "pnl_n", "r", "r_n")
