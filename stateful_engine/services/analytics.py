@@ -32,7 +32,7 @@ from stateful_engine.services import (
 )
 from stateful_engine.storage import funnel_days, rollup_marks, rollup_reading
 from stateful_engine.storage.rollup_measures import INTERACTIONS, QUERIES, SIGNALS, Family
-from stateful_engine.storage.rollup_reading import Foreseen, View, Window
+from stateful_engine.storage.rollup_reading import Foreseen, Overtaken, View, Window
 
 if TYPE_CHECKING:
     from stateful_engine.config import Settings
@@ -82,7 +82,7 @@ class Analytics:
         given = report_filters.conditions(filters)
 
         def make(view: View, window: Window) -> Report:
-            only = given.where(view.connection)
+            only = given.where(view.connection) if given.given() else None
             found = report_signals.report(view, window, only, days=inputs.days(days))
             if by is not None:
                 found |= {"by": by, "breakdown": report_signals.breakdown(view, window, only, by=by)}
@@ -199,12 +199,13 @@ class Analytics:
             self._keep_days(days)
         window = _window(clock.epoch_us(), days)
         foreseen = Foreseen(window, ahead) if ahead and days else None
-        with rollup_reading.view(self._database, *families, foreseen=foreseen) as view:
+        with suppress(Overtaken), rollup_reading.view(self._database, *families, foreseen=foreseen) as view:
             if not view.has_read(window):
                 window = _window(clock.epoch_us(), days, days_ago)
             now = window.end - 1 + days_ago * LENGTH[Grain.DAY]
             report = make(view, window)
             return {**report, "as_of": clock.from_epoch_us(now).isoformat(), "revision": view.revision}
+        return self._made(kind, make, days, days_ago, ahead=())
 
     def _keep_days(self, days: int) -> None:
         """Have the days of the funnel counted; where nobody may write now, they are read signal by signal."""

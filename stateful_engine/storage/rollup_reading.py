@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -27,7 +29,7 @@ from stateful_engine.storage.rollup_cells import Figures, Sums, Told
 from stateful_engine.storage.rollup_marks import Mark, State
 from stateful_engine.storage.rollup_measures import Family
 from stateful_engine.storage.rollup_sql import Where
-from stateful_engine.storage.snapshots import snapshot
+from stateful_engine.storage.snapshots import asked_once, begun, snapshot
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,8 +67,11 @@ class FiguresBy(Mapping[K, Figures]):
         """The keys, each with some of its figures."""
         if not self._told:
             return []
-        columns = list(zip(*self._told.values(), strict=True))
-        return list(zip(self._told, *(columns[self._names.index(name)] for name in names), strict=True))
+        places = [self._names.index(name) for name in names]
+        wanted: Callable[[Told], Any] = itemgetter(*places)
+        if len(names) == 1:
+            return [(key, wanted(self._told[key])) for key in self._told]
+        return [(key, *wanted(self._told[key])) for key in self._told]
 
 
 Split = FiguresBy[str]
@@ -105,12 +110,19 @@ class Answer:
 class View:
     """One moment of one table and its pre-aggregates."""
 
-    connection: Connection
+    moment: Callable[[], Connection]
+    """A connection that sees this moment."""
+
     family: Family
     mark: Mark
     newest: int | None
     revision: int
     """Grows with every write to the tables that are looked at."""
+
+    @property
+    def connection(self) -> Connection:
+        """A connection that sees this moment; raises `Overtaken` where that has passed."""
+        return self.moment()
 
     def read(self, window: Window, dimensions: Iterable[str], only: Where | None = None) -> Answer:
         """What the rows of a window amount to; `only` those that meet a condition, which are read one by one."""
@@ -201,8 +213,12 @@ def having_read(view: View, window: Window, dimensions: Iterable[str], only: Whe
 
 
 def _having_read(view: View, window: Window, dimensions: Iterable[str], only: Where | None, answer: Answer) -> View:
-    parts = (view.connection, view.family, view.mark, view.newest, view.revision)
+    parts = (view.moment, view.family, view.mark, view.newest, view.revision)
     return _HavingRead(*parts, window, only, frozenset(dimensions), answer)
+
+
+class Overtaken(Exception):
+    """Somebody wrote after everything that was foreseen had been read, and then more is asked: read without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +233,7 @@ class Foreseen:
 def view(database: Database, family: Family, *others: Family, foreseen: Foreseen | None = None) -> Iterator[View]:
     """A table and its pre-aggregates at this moment, after counting what nobody has counted yet, in `others` too.
 
-    What is `foreseen` may have been read already, which `has_read` tells.
+    What is `foreseen` may have been read already, which `has_read` tells; the block may then end with `Overtaken`.
     """
     families = (family, *others)
     with ExitStack() as stack:
@@ -230,7 +246,7 @@ def view(database: Database, family: Family, *others: Family, foreseen: Foreseen
     for behind in families:
         rollup_upkeep.catch_up(database, behind)
     with snapshot(database, _states_of(families)) as (connection, rows):
-        yield _view(connection, families, rollup_marks.states_in(rows))
+        yield _view(lambda: connection, families, rollup_marks.states_in(rows))
 
 
 def _looked(stack: ExitStack, database: Database, families: Sequence[Family]) -> View | None:
@@ -241,7 +257,7 @@ def _looked(stack: ExitStack, database: Database, families: Sequence[Family]) ->
     if any(state.is_behind for state in states.values()):
         stack.close()
         return None
-    return _view(connection, families, states)
+    return _view(lambda: connection, families, states)
 
 
 def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen: Foreseen) -> View | None:
@@ -253,7 +269,7 @@ def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen
     if not question.is_short():
         return None
     try:
-        connection, rows = stack.enter_context(snapshot(database, question.text))
+        connection, rows = stack.enter_context(asked_once(database, question.text))
     except DBAPIError as error:
         if rollup_foresight.is_forgetful(database, error):
             return None
@@ -263,11 +279,24 @@ def _looked_ahead(stack: ExitStack, database: Database, family: Family, foreseen
     if found.state.is_behind:
         stack.close()
         return None
-    seen = _view(connection, (family,), {family.source: found.state})
+    seen = _view(_later(connection, family, found.state), (family,), {family.source: found.state})
     if not seen.mark.is_read_like(mark) or not seen.is_open(foreseen.window):
         return seen
     answer = seen.put_together(found.sums)
     return _having_read(seen, foreseen.window, foreseen.dimensions, None, answer)
+
+
+def _later(connection: Connection, family: Family, state: State) -> Callable[[], Connection]:
+    """Begins to see one moment when that is asked for first, provided that the table still stands as it did before."""
+
+    @cache
+    def moment() -> Connection:
+        rows = begun(connection, _states_of((family,))(connection))
+        if rollup_marks.states_in(rows)[family.source] != state:
+            raise Overtaken
+        return connection
+
+    return moment
 
 
 def _states_of(families: Sequence[Family]) -> Callable[[Connection], str]:
@@ -278,10 +307,10 @@ def _states_of(families: Sequence[Family]) -> Callable[[Connection], str]:
     return question
 
 
-def _view(connection: Connection, families: Sequence[Family], states: Mapping[str, State]) -> View:
+def _view(moment: Callable[[], Connection], families: Sequence[Family], states: Mapping[str, State]) -> View:
     first = states[families[0].source]
     revision = sum(state.mark.changes for state in states.values() if state.mark is not None)
-    return View(connection, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
+    return View(moment, families[0], first.mark or rollup_marks.NO_MARK, first.newest, revision)
 
 
 def _covers(window: Window, mark: Mark, *, is_open: bool) -> tuple[Cover, Cover]:

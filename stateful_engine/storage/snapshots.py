@@ -20,19 +20,38 @@ if TYPE_CHECKING:
 
 Rows = list[tuple[Any, ...]]
 
+_IDLE = 0
+"""How libpq says that no transaction is open."""
+
 
 @contextmanager
 def snapshot(database: Database, first: Callable[[Connection], str]) -> Iterator[tuple[Connection, Rows]]:
     """A connection that sees one moment only, and the answer to the first question there."""
     with faults.translated(), database.ready_engine().connect() as connection:
         if copying.is_possible(connection):
-            statements = ("BEGIN ISOLATION LEVEL REPEATABLE READ", time_limits.setting(), first(connection))
-            with _begun_by_hand(connection):
-                yield connection, fetched(connection, "; ".join(filter(None, statements)))
+            with _by_hand(connection):
+                yield connection, begun(connection, first(connection))
             return
         begin(connection)
         with time_limits.limited(connection):
             yield connection, fetched(connection, first(connection))
+
+
+@contextmanager
+def asked_once(database: Database, question: Callable[[Connection], str]) -> Iterator[tuple[Connection, Rows]]:
+    """The answer to one question, which needs no transaction to see one moment; `begun` asks more on the connection.
+
+    Only where `copying.is_possible`.
+    """
+    with faults.translated(), database.ready_engine().connect() as connection, _by_hand(connection):
+        statements = (time_limits.setting(), question(connection))
+        yield connection, fetched(connection, "; ".join(filter(None, statements)))
+
+
+def begun(connection: Connection, first: str) -> Rows:
+    """The answer to the first question at a moment that is seen until the block ends that gave the connection."""
+    statements = ("BEGIN ISOLATION LEVEL REPEATABLE READ", time_limits.setting(), first)
+    return fetched(connection, "; ".join(filter(None, statements)))
 
 
 def begin(connection: Connection) -> None:
@@ -49,7 +68,7 @@ def begin(connection: Connection) -> None:
 
 
 @contextmanager
-def _begun_by_hand(connection: Connection) -> Iterator[None]:
+def _by_hand(connection: Connection) -> Iterator[None]:
     """Inside, psycopg2 begins no transaction by itself, which would take a message of its own; ours is rolled back."""
     driver: Any = connection.connection.driver_connection
     before, driver.autocommit = driver.autocommit, True
@@ -57,6 +76,7 @@ def _begun_by_hand(connection: Connection) -> Iterator[None]:
         yield
     finally:
         if not driver.closed:
-            with driver.cursor() as cursor:
-                cursor.execute("ROLLBACK")
+            if driver.get_transaction_status() != _IDLE:
+                with driver.cursor() as cursor:
+                    cursor.execute("ROLLBACK")
             driver.autocommit = before

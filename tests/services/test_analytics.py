@@ -8,10 +8,15 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from stateful_engine.domain.clock import epoch_us
 from stateful_engine.errors import InvalidInputError
 from stateful_engine.extension import Runtime
 from stateful_engine.services import analytics as service
+from stateful_engine.storage import intake
+from stateful_engine.storage.database import Database
+from stateful_engine.storage.rollup_reading import Answer, View
 from tests.factories import FakeClock, signal_data
+from tests.storage.conftest import signal_row
 
 REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"moon": "full"}, "/moon", "use action, "),
@@ -55,6 +60,30 @@ def test_filters_are_understood_in_many_spellings(runtime: Runtime, clock: FakeC
         assert runtime.analytics.signals(**asked)["total_signals"] == 1, asked
     for asked in ({"weekday": (day + 1) % 7}, {"engine": "smc"}, {"executed": "1"}, {"confidence": 89}):
         assert runtime.analytics.signals(**asked)["total_signals"] == 0, asked
+
+
+def test_a_report_that_is_overtaken_by_a_write_is_made_again(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    """After what was foreseen was read, and before its trades are read one by one, another process stores a signal."""
+    result = {"outcome": "WIN", "r_multiple": 2.0}
+    runtime.state_manager.save_signal_history(signal_data(), durable=True)
+    runtime.analytics.signals()
+    put_together, other = View.put_together, Database(database_url)
+
+    def writes_meanwhile(view: View, sums: Any) -> Answer:
+        monkeypatch.undo()
+        with other.connection() as connection:
+            intake.insert(connection, {"signal_history": [signal_row(created_at=epoch_us(), **result)]})
+        return put_together(view, sums)
+
+    monkeypatch.setattr(View, "put_together", writes_meanwhile)
+    runtime.analytics.invalidate({"signal_history": 1})
+    report = runtime.analytics.signals()
+    monkeypatch.undo()
+    other.dispose()
+    is_made_again = runtime.database.dialect == "postgresql"
+    assert (report["total_signals"], report["total_r"]) == ((2, 2.0) if is_made_again else (1, None))
 
 
 def test_what_another_process_writes_makes_a_kept_report_old(

@@ -15,7 +15,7 @@ from stateful_engine.errors import QueryTimeoutError
 from stateful_engine.storage import intake, rollup_reading
 from stateful_engine.storage.database import Database
 from stateful_engine.storage.rollup_measures import SIGNALS
-from stateful_engine.storage.rollup_reading import Foreseen, Window
+from stateful_engine.storage.rollup_reading import Foreseen, Overtaken, Window
 from stateful_engine.storage.time_limits import reads_within
 from tests.factories import FakeClock
 from tests.storage.conftest import signal_row
@@ -44,6 +44,38 @@ def look(database: Database) -> tuple[int, bool]:
     with rollup_reading.view(database, SIGNALS, foreseen=Foreseen(window, ("symbol",))) as view:
         answer = view.read(window, ("symbol",))
         return answer.splits.get("symbol", {}).get("BTCUSDT", {}).get("total", 0), view.has_read(window)
+
+
+def test_more_is_read_of_the_same_moment_or_not_at_all(postgresql: Database) -> None:
+    make_signals(postgresql, 2)
+    look(postgresql)
+    end = time_source.epoch_us() + 1
+    foreseen = Foreseen(Window(end - 30 * LENGTH[Grain.DAY], end), ("symbol",))
+    with rollup_reading.view(postgresql, SIGNALS, foreseen=foreseen) as view:
+        assert view.has_read(foreseen.window)
+        assert view.connection.execute(text("SHOW transaction_isolation")).scalar() == "repeatable read"
+        make_signals(postgresql)
+        assert view.read(foreseen.window, ("action",)).total["total"] == 2
+    with rollup_reading.view(postgresql, SIGNALS, foreseen=foreseen) as view:
+        assert view.has_read(foreseen.window)
+        make_signals(postgresql)
+        with pytest.raises(Overtaken):
+            view.read(foreseen.window, ("action",))
+
+
+def test_a_question_alone_needs_no_transaction(postgresql: Database) -> None:
+    make_signals(postgresql)
+    look(postgresql)
+    end = time_source.epoch_us() + 1
+    foreseen = Foreseen(Window(end - 30 * LENGTH[Grain.DAY], end), ("symbol",))
+    with rollup_reading.view(postgresql, SIGNALS, foreseen=foreseen) as view:
+        assert view.has_read(foreseen.window)
+        looking = create_engine(postgresql.engine.url)
+        with looking.connect() as connection:
+            others = "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            states = connection.execute(text(f"SELECT state FROM pg_stat_activity {others}"))
+            assert states.scalars().all() == ["idle"]
+        looking.dispose()
 
 
 def prepared(database: Database) -> int:
