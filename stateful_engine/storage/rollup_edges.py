@@ -1,7 +1,7 @@
 """Rows at the edge of a window, which no whole period covers: at most half an hour of them, counted one by one.
 
 The more signals a table has, the more of them are at an edge, and nothing else of a report grows. So they are counted
-in the way that is soonest done. PostgreSQL adds them to the cells by itself, by all dimensions in one pass. SQLite hands
+in the way that is soonest done. PostgreSQL adds them to the cells by itself, by all dimensions at once. SQLite hands
 signals over by column, one JSON text each, which is read sooner than thousands of single values; what a row counts for
 is then one whole number with a field of bits for each measure, added up once by dimension, not once by measure.
 """

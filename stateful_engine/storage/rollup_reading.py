@@ -68,10 +68,9 @@ class FiguresBy(Mapping[K, Figures]):
         if not self._told:
             return []
         places = [self._names.index(name) for name in names]
-        wanted: Callable[[Told], Any] = itemgetter(*places)
-        if len(names) == 1:
-            return [(key, wanted(self._told[key])) for key in self._told]
-        return [(key, *wanted(self._told[key])) for key in self._told]
+        found: Iterable[Any] = map(itemgetter(*places), self._told.values())
+        columns = [found] if len(names) == 1 else zip(*found, strict=True)
+        return list(zip(self._told, *columns, strict=True))
 
 
 Split = FiguresBy[str]
