@@ -1,7 +1,7 @@
 """Rows at the edge of a window, which no whole period covers: at most half an hour of them, counted one by one.
 
 The more signals a table has, the more of them are at an edge, and nothing else of a report grows. So they are counted
-in the way that is soonest done. PostgreSQL adds them to the cells by itself, by all dimensions at once. SQLite hands
+in the way that is soonest done. PostgreSQL puts them together by itself, by all dimensions in one pass. SQLite hands
 signals over by column, one JSON text each, which is read sooner than thousands of single values; what a row counts for
 is then one whole number with a field of bits for each measure, added up once by dimension, not once by measure.
 """
@@ -24,8 +24,8 @@ from stateful_engine.domain.periods import LENGTH, Edge, Grain, period_of
 from stateful_engine.storage import rollup_cells, rollup_sql
 from stateful_engine.storage.base import Base
 from stateful_engine.storage.rollup_cells import Sums, Told
-from stateful_engine.storage.rollup_expressions import Sql, facts_of
-from stateful_engine.storage.rollup_measures import SIGNALS, TEXTS, Family, label
+from stateful_engine.storage.rollup_expressions import FITS, Sql, facts_of
+from stateful_engine.storage.rollup_measures import ALL, SIGNALS, TEXTS, Family, label
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -57,41 +57,97 @@ def _numbers(dialect: str) -> str:
 
 def _by_postgresql(connection: Connection, edge: Edge, dimensions: Sequence[str]) -> Sums:
     table = EdgeTable(tuple(dimensions))
-    parts = rollup_cells.days_statements(SIGNALS)
+    parts = table.whole(str(period_of(Grain.HOUR, edge.begin)))
     if dimensions:
-        parts.append(rollup_cells.splits_source(SIGNALS, f"({table.values()}) AS told"))
+        parts.append(rollup_cells.splits_source(SIGNALS, f"({' UNION ALL '.join(table.values())}) AS told"))
     source = table.source(_between(edge, "postgresql"), factor="1")
-    days = table.whole(str(period_of(Grain.HOUR, edge.begin)))
-    rows = rollup_sql.fetched_soon(connection, f"WITH edge AS ({source}), days AS ({days}) {' UNION ALL '.join(parts)}")
+    rows = rollup_sql.fetched_soon(connection, f"WITH edge AS ({source}) {' UNION ALL '.join(parts)}")
     return rollup_cells.sorted_out(SIGNALS, dimensions, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeTable:
-    """The table `edge`, in which PostgreSQL has what each row counts for, and statements that read it."""
+    """The table `edge`, in which PostgreSQL puts signals together, and statements that read it.
+
+    It has them by some dimensions one by one, and by all texts but the symbol together, which have few values each.
+    """
 
     dimensions: tuple[str, ...]
 
     def source(self, where: str, *, factor: str) -> str:
         """The table of the rows that meet a condition, all figures `factor` times."""
-        facts = facts_of(SIGNALS, "postgresql")
-        values = {f"by_{name}": facts.values[name] for name in self.dimensions}
-        figures = {name: f"{factor} * ({facts.measures[name]})" for name in SIGNALS.measures}
+        facts, keys = facts_of(SIGNALS, "postgresql"), self._keys()
+        made = {key: facts.values[name] for name, key in keys.items() if key == f"by_{name}"}
+        sets = ", ".join(f"({', '.join(keys[name] for name in group)})" for group in self._groups())
+        which = f"GROUPING({', '.join(keys.values())})" if keys else "0"
         inner = f"{_numbers('postgresql')} WHERE {where} {Sql('postgresql').as_it_is}"
-        return f"SELECT {', '.join(rollup_sql.named(values | figures))} FROM ({inner}) AS numbers"
-
-    def whole(self, period: str) -> str:
-        """All rows together as a row of `days`, as if they were the cell of a `period`."""
-        sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in SIGNALS.measures)
-        return f"SELECT {period} AS period, {sums} FROM edge HAVING count(*) > 0"
-
-    def values(self) -> str:
-        """What reports say of the values of some dimensions, which come as often as there are rows."""
-        told = ", ".join(f"('{name}', by_{name})" for name in self.dimensions)
         return (
-            f"SELECT dimension, value, {', '.join(SIGNALS.split_measures)} FROM edge "
-            f"CROSS JOIN LATERAL (VALUES {told}) AS told (dimension, value) WHERE value IS NOT NULL"
+            f"SELECT {', '.join([*keys.values(), f'{which} AS which', *rollup_sql.named(_sums(factor))])} "
+            f"FROM (SELECT {', '.join(['*', *rollup_sql.named(made)])} FROM ({inner}) AS numbers) AS facts "
+            f"GROUP BY GROUPING SETS ({sets})"
         )
+
+    def whole(self, key: str) -> list[str]:
+        """What reports say of all rows, as of a cell with the value `key`, and what they say of the whole only."""
+        split = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in SIGNALS.split_measures)
+        others = ", ".join(_OTHERS.get(name, f"CAST(sum({name}) AS BIGINT)") for name in SIGNALS.other_measures)
+        rows = f"FROM edge WHERE which = {self._which(self._groups()[-1])} HAVING sum(total) <> 0"
+        return [
+            f"SELECT '{ALL}', CAST({key} AS TEXT), {split} {rows}",
+            f"SELECT '{rollup_cells.OTHERS}', NULL, {others} {rows}",
+        ]
+
+    def values(self) -> list[str]:
+        """What reports say of the values of dimensions, which may come more than once."""
+        facts, names = facts_of(SIGNALS, "postgresql"), ", ".join(SIGNALS.split_measures)
+        return [
+            f"SELECT '{name}' AS dimension, {facts.values[name] if key != f'by_{name}' else key} AS value, {names} "
+            f"FROM edge WHERE which = {self._which(group)}{'' if name in TEXTS else f' AND {key} IS NOT NULL'}"
+            for group in self._groups()
+            for name, key in self._keys().items()
+            if name in group
+        ]
+
+    def _keys(self) -> dict[str, str]:
+        """The column for each dimension: one that is there already, where that says the same."""
+        there = {"closed_on": "closed_day"} | {name: name for name in TEXTS}
+        return {name: there.get(name, f"by_{name}") for name in self.dimensions}
+
+    def _groups(self) -> list[list[str]]:
+        """Dimensions that are put together, the last group has all rows; it may be of no dimension."""
+        together = [name for name in self.dimensions if name in TEXTS and name != "symbol"]
+        return [*([name] for name in self.dimensions if name not in together), together]
+
+    def _which(self, group: Sequence[str]) -> int:
+        """How PostgreSQL names a group: a bit for each dimension that it is not of."""
+        return int("".join("01"[name not in group] for name in self.dimensions) or "0", 2)
+
+
+def _sums(factor: str) -> dict[str, str]:
+    """Figures of a group, of the types that cells have, as small ones are added up faster; squares are whole."""
+    measures, columns = facts_of(SIGNALS, "postgresql").measures, Base.metadata.tables[SIGNALS.cells].columns
+    sums = {
+        name: f"{factor} * CAST(sum({sql}) AS {columns[name].type.compile()})"
+        for name, sql in measures.items()
+        if name not in _OTHERS
+    }
+    return sums | {f"{name}_square": f"{factor} * ({_squares(f'{name}_amount')})" for name in ("pnl", "r")}
+
+
+def _squares(amount: str) -> str:
+    small, large = f"abs({amount}) <= {FITS}", f"abs({amount}) > {FITS}"
+    return (
+        f"coalesce(sum({amount} * {amount}) FILTER (WHERE {small}), 0) + "
+        f"coalesce(sum(CAST({amount} AS NUMERIC) * {amount}) FILTER (WHERE {large}), 0)"
+    )
+
+
+_OTHERS = {
+    f"{name}_square_{part}": f"CAST({function}(sum({name}_square), {amounts.SQUARE_BASE}) AS BIGINT)"
+    for name in ("pnl", "r")
+    for part, function in (("high", "div"), ("low", "mod"))
+}
+"""The parts of squares, out of sums of whole ones."""
 
 
 # SQLite

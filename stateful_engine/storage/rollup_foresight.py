@@ -133,18 +133,19 @@ def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> tuple[s
     """The statement, and what its name begins with: behind a pooler, two that differ must never share a name."""
     family = FAMILIES[source]
     of_days = {"period BETWEEN $1 AND $2": "", "period = ANY($3)": "", "period = ANY($4)": "-"}
-    edge = EdgeTable(dimensions)
     days = " UNION ALL ".join(
-        [*(rollup_cells.days_source(family, each, sign=sign) for each, sign in of_days.items()), edge.whole("$9")]
+        rollup_cells.days_source(family, condition, sign=sign) for condition, sign in of_days.items()
     )
+    edge = EdgeTable(dimensions)
     state = rollup_marks.state_statement(family, "postgresql", more=rollup_cells.padding(family, 8))
     parts = (
         *rollup_cells.days_statements(family),
-        rollup_cells.splits_statement(family, dimensions, "period = ANY($5)", ["period = ANY($6)"], [edge.values()]),
+        *edge.whole("$9"),
+        rollup_cells.splits_statement(family, dimensions, "period = ANY($5)", ["period = ANY($6)"], edge.values()),
         f"SELECT '{_STATE}', NULL, {state.removeprefix('SELECT ')}",
     )
     rows = edge.source("created_at >= $7 AND created_at < $8", factor="$10")
-    statement = f"WITH edge AS ({rows}), days AS ({days}) {' UNION ALL '.join(parts)}".replace("{schema}", schema)
+    statement = f"WITH days AS ({days}), edge AS ({rows}) {' UNION ALL '.join(parts)}".replace("{schema}", schema)
     return statement, f"stateful_engine_{sha256(statement.encode()).hexdigest()[:16]}"
 
 
