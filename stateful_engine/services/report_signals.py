@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from stateful_engine.domain import amounts, clock, metrics
@@ -227,21 +228,32 @@ def _deviation(total: Figures, name: str) -> float | None:
 
 def cell(found: Figures) -> dict[str, Any]:
     """What the signals that have one value in a dimension amount to; `thin` when fewer than 20 of them were decided."""
+    confidence, win_rate, pnl, r = _rates(_OF_RATES(found))
     n = found["win"] + found["loss"]
     return {
         "count": found["total"],
         "executed": found["executed"],
         "winning": found["win"],
         "losing": found["loss"],
-        "avg_confidence": average(found["confidence"], found["confidence_n"]),
-        "win_rate": percent(found["win"], n),
+        "avg_confidence": confidence,
+        "win_rate": win_rate,
         "win_rate_ci": interval(found["win"], n),
         "n": n,
         "thin": n < THIN,
-        "avg_pnl": average(found["pnl"], found["pnl_n"]),
-        "avg_r": average(found["r"], found["r_n"]),
+        "avg_pnl": pnl,
+        "avg_r": r,
         "avg_r_n": found["r_n"],
     }
+
+
+_OF_RATES = itemgetter("confidence", "confidence_n", "win", "loss", "pnl", "pnl_n", "r", "r_n")
+
+
+@lru_cache(maxsize=4096)
+def _rates(sums: tuple[int, ...]) -> tuple[float | None, ...]:
+    """What is divided and rounded, once while the sums stay what they are, as those of most cells do for a while."""
+    confidence, confidence_n, win, loss, pnl, pnl_n, r, r_n = sums
+    return average(confidence, confidence_n), percent(win, win + loss), average(pnl, pnl_n), average(r, r_n)
 
 
 def _most_frequent(split: Split, most: int) -> list[tuple[str, Figures]]:
@@ -280,16 +292,16 @@ _OF_DAYS = ("total", "executed", "win", "loss", "pnl", "pnl_n", "r", "r_n")
 
 
 def _day(day: int, total: int, executed: int, win: int, loss: int, *results: int) -> dict[str, Any]:
-    pnl, pnl_n, r, r_n = results
+    _, win_rate, pnl, r = _rates((0, 0, win, loss, *results))
     return {
         "day": day_text(day),
         "count": total,
         "executed": executed,
         "winning": win,
         "losing": loss,
-        "win_rate": percent(win, win + loss),
-        "avg_pnl": average(pnl, pnl_n),
-        "avg_r": average(r, r_n),
+        "win_rate": win_rate,
+        "avg_pnl": pnl,
+        "avg_r": r,
     }
 
 

@@ -91,7 +91,7 @@ class Question:
 
     def is_short(self) -> bool:
         """Whether periods are few enough to be named one by one; of days there is one run, and one edge at most."""
-        days, shorter = _by_length(self.fine)
+        days, shorter = _by_length(self.fine.spans)
         few = all(_count(spans) <= rollup_cells.FEW_PERIODS for spans in (shorter, self.coarse.spans))
         return few and len(days) == 1 and len(self.coarse.edges) < 2
 
@@ -108,12 +108,10 @@ class Question:
 
     def _arguments(self) -> str:
         literal = Sql("postgresql").literal
-        days, shorter = _by_length(self.fine)
         edge = self.coarse.edges[0] if self.coarse.edges else _NO_EDGE
-        arrays = ", ".join(map(_array, (shorter, self.fine.less, self.coarse.spans, self.coarse.less)))
         hour = period_of(Grain.HOUR, edge.begin)
         rows = f"{literal(edge.begin)}, {literal(edge.end)}, {hour}, {edge.sign}"
-        return f"{days[0][0]}, {days[0][1]}, {arrays}, {rows}"
+        return f"{_periods(self.fine.spans, self.fine.less, self.coarse.spans, self.coarse.less)}, {rows}"
 
     def found(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Found:
         """What the answer says. The statement is prepared by now, for the next question on this connection."""
@@ -149,10 +147,17 @@ def _statement(source: str, dimensions: tuple[str, ...], schema: str) -> tuple[s
     return statement, f"stateful_engine_{sha256(statement.encode()).hexdigest()[:16]}"
 
 
-def _by_length(cover: Cover) -> tuple[list[Span], list[Span]]:
+@lru_cache(maxsize=64)
+def _periods(fine: tuple[Span, ...], *others: tuple[Span, ...]) -> str:
+    """Periods as arguments; they stay the same for some minutes."""
+    days, shorter = _by_length(fine)
+    return f"{days[0][0]}, {days[0][1]}, {', '.join(map(_array, (shorter, *others)))}"
+
+
+def _by_length(spans: Iterable[Span]) -> tuple[list[Span], list[Span]]:
     """Runs of days, and runs of shorter periods."""
     found: tuple[list[Span], list[Span]] = [], []
-    for span in cover.spans:
+    for span in spans:
         found[span[0] < Grain.DAY * STRIDE].append(span)
     return found
 
